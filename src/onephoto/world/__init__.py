@@ -1,0 +1,1 @@
+"""People who do not exist, and pictures of them: geometry, paint, hair, scenes, captions."""

@@ -1,0 +1,1 @@
+"""Training of the embedded model: everything needed to make its weights again from nothing."""

@@ -1,0 +1,98 @@
+"""Shapes of the embedded model: a small Stable-Diffusion-format pipeline that plain diffusers loads."""
+
+from dataclasses import dataclass
+
+import torch
+from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """Sizes of the embedded model; every width that other code needs is read from the built modules, not from here.
+
+    The autoencoder's full-resolution layers carry few channels, since on a CPU they are most of its cost. Eight latent
+    channels instead of Stable Diffusion's four: a face covers about 7 x 7 latent positions, too few for its identity.
+    """
+
+    image_size: int = 128
+    latent_channels: int = 8
+    vae_channels: tuple[int, ...] = (16, 32, 64, 128)
+    unet_channels: tuple[int, ...] = (128, 256, 256)
+    unet_layers: int = 1
+    text_width: int = 192
+    text_layers: int = 4
+    text_heads: int = 6
+    max_length: int = 48
+
+    @property
+    def latent_size(self) -> int:
+        """Side of the latent picture."""
+        return self.image_size // 2 ** (len(self.vae_channels) - 1)
+
+
+def build_vae(arch: Architecture) -> AutoencoderKL:
+    """Autoencoder without attention in its middle, so that it trains on crops and runs on whole pictures alike."""
+    levels = len(arch.vae_channels)
+    return AutoencoderKL(
+        down_block_types=("DownEncoderBlock2D",) * levels,
+        up_block_types=("UpDecoderBlock2D",) * levels,
+        block_out_channels=arch.vae_channels,
+        layers_per_block=1,
+        latent_channels=arch.latent_channels,
+        norm_num_groups=8,
+        sample_size=arch.image_size,
+        mid_block_add_attention=False,
+    )
+
+
+def build_unet(arch: Architecture) -> UNet2DConditionModel:
+    """U-Net with cross-attention at every level (latent sides 16, 8 and 4 at 128 px)."""
+    levels = len(arch.unet_channels)
+    return UNet2DConditionModel(
+        sample_size=arch.latent_size,
+        in_channels=arch.latent_channels,
+        out_channels=arch.latent_channels,
+        down_block_types=("CrossAttnDownBlock2D",) * levels,
+        up_block_types=("CrossAttnUpBlock2D",) * levels,
+        block_out_channels=arch.unet_channels,
+        layers_per_block=arch.unet_layers,
+        cross_attention_dim=arch.text_width,
+        attention_head_dim=tuple(width // 32 for width in arch.unet_channels),
+    )
+
+
+def build_text_encoder(arch: Architecture, tokenizer: CLIPTokenizer) -> CLIPTextModel:
+    """CLIP text transformer over the project's own vocabulary."""
+    config = CLIPTextConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=arch.text_width,
+        intermediate_size=4 * arch.text_width,
+        num_hidden_layers=arch.text_layers,
+        num_attention_heads=arch.text_heads,
+        max_position_embeddings=arch.max_length,
+        projection_dim=arch.text_width,
+        hidden_act="quick_gelu",
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    return CLIPTextModel(config)
+
+
+def build_scheduler() -> DDIMScheduler:
+    """Stable Diffusion 1.x's noise schedule: 1000 steps, scaled-linear, epsilon prediction."""
+    return DDIMScheduler(
+        num_train_timesteps=1000,
+        beta_start=0.00085,
+        beta_end=0.012,
+        beta_schedule="scaled_linear",
+        clip_sample=False,
+        set_alpha_to_one=False,
+        steps_offset=1,
+    )
+
+
+def count_parameters(module: torch.nn.Module) -> int:
+    """Number of weights of a module."""
+    return sum(parameter.numel() for parameter in module.parameters())

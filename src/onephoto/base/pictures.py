@@ -1,0 +1,57 @@
+"""Rendered pictures and their captions on disk, as `onephoto world render` leaves them."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from onephoto.errors import WorldError
+
+
+class PictureSet:
+    """All shards of a folder: memory-mapped pictures, captions read once. Rescan picks up shards written meanwhile."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.rescan()
+
+    def rescan(self) -> None:
+        """Look at the folder again; raises WorldError while it holds no finished shard."""
+        self.shards = [np.load(path, mmap_mode="r") for path in sorted(self.folder.glob("*.npy"))]
+        if not self.shards:
+            raise WorldError(f"{self.folder}: no rendered pictures; run onephoto world render {self.folder} first")
+        self.ends = np.cumsum([len(shard) for shard in self.shards])
+
+    def __len__(self) -> int:
+        return int(self.ends[-1])
+
+    def pictures(self, indices: np.ndarray) -> np.ndarray:
+        """Pictures by index: (B,) -> (B, H, W, 3) uint8."""
+        shard_of = np.searchsorted(self.ends, indices, side="right")
+        starts = np.concatenate([[0], self.ends[:-1]])
+        return np.stack([self.shards[s][i - starts[s]] for s, i in zip(shard_of, indices, strict=True)])
+
+    def records(self) -> Iterator[dict]:
+        """One record a picture (captions, facts, person), in the pictures' order."""
+        for path in sorted(self.folder.glob("*.npy")):
+            with path.with_suffix(".jsonl").open() as lines:
+                yield from (json.loads(line) for line in lines)
+
+
+def to_tensor(pictures: np.ndarray) -> Tensor:
+    """(B, H, W, 3) uint8 -> (B, 3, H, W) float32 in [-1, 1]."""
+    return torch.from_numpy(np.ascontiguousarray(pictures)).permute(0, 3, 1, 2).float() / 127.5 - 1
+
+
+def to_pictures(pixels: Tensor) -> np.ndarray:
+    """(B, 3, H, W) in [-1, 1] -> (B, H, W, 3) uint8."""
+    return ((pixels.float().clamp(-1, 1) + 1) * 127.5 + 0.5).to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
+
+
+def psnr(first: np.ndarray, second: np.ndarray) -> float:
+    """Peak signal-to-noise ratio in dB of two uint8 arrays."""
+    error = np.mean((first.astype(np.float32) - second.astype(np.float32)) ** 2)
+    return float(10 * np.log10(255**2 / max(float(error), 1e-9)))

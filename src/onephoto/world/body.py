@@ -73,7 +73,9 @@ class Body:
 
 @dataclass(frozen=True)
 class ShapeParameter:
-    """A signed parameter of the face: the targets (one, or left and right) of its two directions."""
+    """A signed parameter of the face, named by its positive direction ("nose-scale-horiz-incr"): the targets (one, or
+    left and right) of its two directions.
+    """
 
     name: str
     group: str
@@ -132,7 +134,7 @@ def shape_parameters() -> tuple[ShapeParameter, ...]:
                 sides = (stem, "r-" + stem[2:]) if stem.startswith("l-") else (stem,)
                 negative = tuple(f"{group}/{side}-{low}" for side in sides)
                 positive = tuple(f"{group}/{side}-{high}" for side in sides)
-                found.append(ShapeParameter(stem.removeprefix("l-"), group, negative, positive))
+                found.append(ShapeParameter(f"{stem.removeprefix('l-')}-{high}", group, negative, positive))
                 break
     return tuple(found)
 
@@ -200,8 +202,8 @@ def bone_motions(
 ) -> dict[str, Transform]:
     """Motion of every bone from rest.
 
-    `turns` gives rotations (3,3) about bones' own joints; `aims` gives bone -> (next bone, direction in space): the bone
-    is turned until its next joint lies in that direction. Other bones follow their parents.
+    `turns` gives rotations (3,3) about bones' own joints; `aims` gives bone -> (next bone, direction in space): the
+    bone is turned until its next joint lies in that direction. Other bones follow their parents.
     """
     body = load_body()
     motions = {"": Transform(np.eye(3, dtype=np.float32), np.zeros(3, np.float32))}

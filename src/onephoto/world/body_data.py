@@ -39,7 +39,16 @@ TARGET_FOLDERS = (
     "head", "eyes", "nose", "mouth", "chin", "cheek", "ears", "forehead", "eyebrows", "neck", "asym", "macrodetails",
     "torso",
 )  # fmt: skip
-SKIPPED_TARGETS = ("baby", "child", "asymm-", "head-trans", "neck-trans", "eyefold-angle", "-pointed", "measure-neck")
+SKIPPED_TARGETS = (
+    "baby",
+    "child",
+    "asymm-",
+    "head/head-trans",
+    "neck-trans",
+    "eyefold-angle",
+    "-pointed",
+    "measure-neck",
+)
 KEPT_TORSO = ("measure-bust-circ", "measure-shoulder-dist")
 MASKS = {"lips": "lips", "ears": "ears", "lids": "eyelids", "inner_mouth": "inside-mouth"}
 BONES = (
@@ -122,10 +131,11 @@ def read_targets(data: Path) -> dict[str, Target]:
     targets = {}
     for folder in TARGET_FOLDERS:
         for path in sorted((data / "mpfb2" / "targets" / folder).glob("*.target.gz")):
-            name = path.name.removesuffix(".target.gz")
-            if any(part in name for part in SKIPPED_TARGETS) or (folder == "torso" and not name.startswith(KEPT_TORSO)):
+            name = f"{folder}/{path.name.removesuffix('.target.gz')}"
+            if folder == "torso" and not any(part in name for part in KEPT_TORSO):
                 continue
-            targets[f"{folder}/{name}"] = read_target(path)
+            if not any(part in name for part in SKIPPED_TARGETS):
+                targets[name] = read_target(path)
     for path in sorted((data / "faceunits01" / "targets" / "faceunits").glob("*.target")):
         targets[f"face/{path.stem}"] = read_target(path)
     return targets
@@ -197,7 +207,7 @@ def build(path: Path = DATA_FILE) -> None:
     used = np.unique(np.concatenate([mesh.triangles.ravel(), *joints]))
     new_number = np.full(len(mesh.points), -1, np.int64)
     new_number[used] = np.arange(len(used))
-    targets = {name: t for name, t in _restricted(read_targets(data), new_number).items() if len(t[0])}
+    targets = _restricted(read_targets(data), new_number)
     parents = [_kept_ancestor(rig, rig[bone]["parent"]) or "" for bone in BONES]
     target_vertices, target_starts = _joined(numbers for numbers, _ in targets.values())
     joint_numbers, joint_starts = _joined(new_number[numbers] for numbers in joints)

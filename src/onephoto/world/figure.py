@@ -55,7 +55,7 @@ def _both(**units: float) -> dict[str, float]:
 _AWAKE = _both(eyeWide=0.2)
 EXPRESSIONS: Mapping[str, Mapping[str, float]] = MappingProxyType(
     {
-        "neutral": _both(eyeWide=0.2, mouthSmile=0.22, cheekSquint=0.1),
+        "neutral": _both(eyeWide=0.2, mouthSmile=0.3, cheekSquint=0.1),
         "smiling": _both(eyeWide=0.2, mouthSmile=0.75, cheekSquint=0.5),
         "grin": _both(mouthSmile=0.8, cheekSquint=0.6, mouthUpperUp=0.35, mouthLowerDown=0.3) | {"jawOpen": 0.12},
         "mouth open": _AWAKE | {"jawOpen": 0.6},

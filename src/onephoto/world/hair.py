@@ -14,7 +14,7 @@ SCALP_HAIR, BEARD_HAIR = range(2)
 """Kinds of strands."""
 
 WIDTH = 0.0135
-BEARD_WIDTH = 0.0075
+BEARD_WIDTH = 0.0065
 """Half widths of strands at their thickest."""
 SIDEWAYS, UP, FORWARD = np.eye(3)
 
@@ -66,14 +66,16 @@ def _cropped(hair: Hair, surface: Surface) -> Style:
 
         lengths = (0.16 + 0.30 * top[:, 0] * length_factor * hair.length) * rng.uniform(0.85, 1.15, count)
         height = 0.02 + (0.12 * rng.random(count) * top[:, 0] + 0.05 * rng.random(count)) * hair.volume
-        return Growth(lengths, field, height, clump=0.45)
+        return Growth(lengths, field, height, hug=0.5, clump=0.3, strands=5200)
 
     return style
 
 
 @dataclass(frozen=True)
 class Drape:
-    """How hair hangs: the height its tips reach, waviness, thickness of the whole, and a fixed length for curls."""
+    """How hair hangs: the height its tips reach, waviness, thickness of the whole, and a fixed length for curls;
+    `turns` radians of wave from root to tip.
+    """
 
     tips_at: float
     wave: float = 0.0
@@ -81,6 +83,7 @@ class Drape:
     length: float | None = None
     clump: float = 0.55
     bangs: bool = False
+    turns: float = 16.0
 
 
 DRAPES: Mapping[str, Drape] = {
@@ -88,9 +91,9 @@ DRAPES: Mapping[str, Drape] = {
     "bob with bangs": Drape(6.35, bangs=True),
     "long straight": Drape(4.7),
     "long with bangs": Drape(4.6, bangs=True),
-    "wavy": Drape(5.0, wave=0.9, volume=0.10, clump=0.7),
-    "long curly": Drape(5.2, wave=1.6, volume=0.16, clump=0.8),
-    "curly": Drape(6.9, wave=1.9, volume=0.16, length=0.55, clump=0.8),
+    "wavy": Drape(5.0, wave=0.7, volume=0.10, clump=0.5),
+    "long curly": Drape(5.2, wave=1.6, volume=0.17, clump=0.5, turns=20.0),
+    "curly": Drape(6.9, wave=2.2, volume=0.2, length=0.62, clump=0.5, turns=11.0),
 }
 
 
@@ -110,14 +113,23 @@ def _hanging(hair: Hair, surface: Surface) -> Style:
 
         def field(tips: Tips) -> Array:
             t, from_centre = tips.grown, tips.points - surface.centre
-            course = (0.5 if short else 0.25) * (1 - t) * roots.normals + 0.45 * tips.heading + chance
+            course = (0.8 if short else 0.25) * (1 - t) * roots.normals + 0.45 * tips.heading + chance
             course += _falling(from_centre, mean, side, bangs)
             course += _kept_near(from_centre, reach) + _off_the_face(from_centre, bangs)
-            return course + _waving(phase, t, drape.wave)
+            return course + _waving(phase, t, drape)
 
         margin = 0.05 + drape.volume * hair.volume * layer * (1.0 if drape.wave else 0.4)
         lengths = _hanging_lengths(hair, mean, bangs, rng)
-        return Growth(lengths, field, margin, hug=0.5 if short else 0.92, clump=drape.clump, strands=5000)
+        return Growth(
+            lengths,
+            field,
+            margin,
+            hug=0.4 if short else 0.92,
+            clump=drape.clump,
+            stray=0.03 if drape.wave else 0.016,
+            strands=5600,
+            one_guide=drape.wave > 1,
+        )
 
     return style
 
@@ -156,10 +168,10 @@ def _off_the_face(from_centre: Array, bangs: NDArray[np.bool_]) -> Array:
     return before[:, None] * np.stack([1.2 * np.sign(x), np.zeros_like(x), np.full_like(x, -0.9)], 1)
 
 
-def _waving(phase: Array, grown: float, strength: float) -> Array:
-    turn = phase + 16 * grown
-    wave = np.stack([np.sin(turn), 0.3 * np.sin(2 * phase + 13 * grown), np.cos(turn)], 1)
-    return 0.55 * strength * min(1.0, 3 * grown) * wave
+def _waving(phase: Array, grown: float, drape: Drape) -> Array:
+    turn = phase + drape.turns * grown
+    wave = np.stack([np.sin(turn), 0.3 * np.sin(2 * phase + 0.8 * drape.turns * grown), np.cos(turn)], 1)
+    return 0.55 * drape.wave * min(1.0, 3 * grown) * wave
 
 
 KNOTS: Mapping[str, tuple[float, float, float]] = {
@@ -243,8 +255,8 @@ def gathered_strands(hair: Hair, surface: Surface, rng: np.random.Generator) -> 
     return (_tail if hair.style == "ponytail" else _coil)(hair, knot, rng)
 
 
-BEARD_LENGTHS = {"moustache": 0.10, "goatee": 0.17, "full beard": 0.30, "short beard": 0.085}
-BEARD_STRANDS = {"moustache": 1100, "goatee": 1900, "full beard": 4600, "short beard": 3800}
+BEARD_LENGTHS = {"moustache": 0.10, "goatee": 0.17, "full beard": 0.24, "short beard": 0.085}
+BEARD_STRANDS = {"moustache": 800, "goatee": 1900, "full beard": 4600, "short beard": 3800}
 
 
 def _beard(beard: Beard) -> Style:
@@ -261,11 +273,11 @@ def _beard(beard: Beard) -> Style:
             return 0.28 * roots.normals - (0.7 + tips.grown) * UP + sideways + chance
 
         return Growth(
-            lengths=np.where(moustache, np.minimum(lengths, 0.09), lengths),
+            lengths=np.where(moustache, np.minimum(lengths, 0.07), lengths),
             field=field,
             margin=0.008 + 0.03 * rng.random(len(roots)),
-            clump=0.5,
-            stray=0.012,
+            clump=0.25,
+            stray=0.02,
             strands=BEARD_STRANDS[beard.style],
         )
 

@@ -134,26 +134,31 @@ SPREAD = {
 }  # fmt: skip
 """Standard deviation of the shape parameters of each group."""
 
-CROOKED = {"nose-trans-out": 0.3, "mouth-trans-out": 0.3}
-"""Factor on the spread of parameters that push a feature off the middle line."""
+SPREAD_FACTORS = {
+    "nose-trans-out": 0.3, "mouth-trans-out": 0.3, "eye-bag-incr": 0.6, "eye-bag-out": 0.6, "mouth-laugh-lines-out": 0.6,
+    "mouth-scale-depth-incr": 0.7, "mouth-trans-forward": 0.6, "chin-prognathism-incr": 0.6, "chin-jaw-drop-incr": 0.7,
+    "mouth-upperlip-volume-incr": 0.8, "mouth-lowerlip-volume-incr": 0.8, "neck-double-incr": 0.6,
+}  # fmt: skip
+"""Narrower spread for what soon looks wrong: features off the middle line, bags, folds, a jaw out of line."""
 
-WOMAN_SPREAD = 0.86
+WOMAN_SPREAD = 0.78
 WOMAN_MEAN = {
-    "chin-bones-incr": -0.28, "chin-width-incr": -0.22, "chin-prominent-incr": -0.12, "chin-height-incr": -0.10,
-    "mouth-upperlip-volume-incr": 0.25, "mouth-lowerlip-volume-incr": 0.25, "mouth-upperlip-height-incr": 0.10,
-    "mouth-angles-up": 0.20, "eye-scale-incr": 0.22, "eye-height2-incr": 0.12, "nose-scale-horiz-incr": -0.15,
-    "nose-scale-depth-incr": -0.10, "nose-hump-incr": -0.12, "forehead-nubian-incr": 0.05, "head-age-incr": -0.25,
-    "neck-scale-horiz-incr": -0.25, "cheek-volume-incr": 0.10, "measure-shoulder-dist-incr": -0.25,
+    "chin-bones-incr": -0.28, "chin-width-incr": -0.25, "chin-prominent-incr": -0.12, "chin-height-incr": -0.12,
+    "mouth-upperlip-volume-incr": 0.18, "mouth-lowerlip-volume-incr": 0.15, "mouth-upperlip-height-incr": 0.10,
+    "mouth-angles-up": 0.30, "eye-scale-incr": 0.30, "eye-height2-incr": 0.15, "nose-scale-horiz-incr": -0.15,
+    "nose-scale-depth-incr": -0.12, "nose-hump-incr": -0.15, "head-age-incr": -0.25, "neck-scale-horiz-incr": -0.25,
+    "cheek-bones-incr": 0.10, "head-fat-incr": -0.10, "measure-shoulder-dist-incr": -0.25,
     "measure-bust-circ-incr": 0.25, "eyebrows-trans-up": 0.15,
 }  # fmt: skip
-MAN_MEAN = {"mouth-angles-up": 0.12, "head-age-incr": -0.1, "chin-bones-incr": 0.08}
+MAN_SPREAD = 0.92
+MAN_MEAN = {"mouth-angles-up": 0.18, "head-age-incr": -0.1, "chin-bones-incr": 0.08, "eye-scale-incr": 0.10}
 """Means of shape parameters, where they are not zero."""
 
 PALE_HAIR = np.array([0.6, 1.3, 1.6, 1, 0.8, 0.9, 1.2, 1.6, 0.6])
 DARK_HAIR = np.array([5, 3, 1, 0.4, 0.15, 0.05, 0.05, 0.08, 0.05])
 """How common the undyed, ungreyed colours are at European ancestry 1 and 0, in the order of HAIR_COLOURS."""
 PALE_EYES = np.array([0.3, 0.9, 1, 1, 1.6, 0.8, 0.6])
-DARK_EYES = np.array([3, 3, 0.8, 0.3, 0.2, 0.1, 0.05])
+DARK_EYES = np.array([4, 3, 0.6, 0.12, 0.06, 0.04, 0.02])
 DYED = 0.05
 
 MEN_STYLES = {
@@ -231,10 +236,10 @@ def _mixed(rng: np.random.Generator, words: tuple[str, ...], dark: Any, pale: An
 
 
 def _shape(rng: np.random.Generator, woman: bool) -> tuple[float, ...]:
-    means, width = (WOMAN_MEAN, WOMAN_SPREAD) if woman else (MAN_MEAN, 1.0)
+    means, width = (WOMAN_MEAN, WOMAN_SPREAD) if woman else (MAN_MEAN, MAN_SPREAD)
     values = []
     for parameter in shape_parameters():
-        spread = SPREAD[parameter.group] * width * CROOKED.get(parameter.name, 1.0)
+        spread = SPREAD[parameter.group] * width * SPREAD_FACTORS.get(parameter.name, 1.0)
         values.append(float(np.clip(means.get(parameter.name, 0.0) + rng.normal() * spread, -1, 1)))
     return tuple(values)
 
@@ -263,8 +268,8 @@ def _brow(rng: np.random.Generator, woman: bool, hair_colour: str) -> Brow:
         inner=float(rng.uniform(0.09, 0.18)),
         outer=float(rng.uniform(0.52, 0.63)),
         height=float(7.515 + rng.normal() * 0.018),
-        arch=float(rng.uniform(0.02, 0.10) if woman else rng.uniform(0.0, 0.06)),
-        tilt=float(rng.normal() * 0.028),
+        arch=float(rng.uniform(0.02, 0.085) if woman else rng.uniform(0.0, 0.06)),
+        tilt=float(rng.normal(-0.03, 0.02)),
         shade=float(rng.uniform(0.4, 0.8)),
     )
 
@@ -276,7 +281,7 @@ def _hair(rng: np.random.Generator, woman: bool, age: float, european: float) ->
     elif rng.random() < DYED * (1.6 if woman else 0.6):
         colour = HAIR_COLOURS[11 + int(rng.integers(3))]
     else:
-        colour = _mixed(rng, HAIR_COLOURS[: len(PALE_HAIR)], DARK_HAIR, PALE_HAIR, european**0.7)
+        colour = _mixed(rng, HAIR_COLOURS[: len(PALE_HAIR)], DARK_HAIR, PALE_HAIR, european)
     recession = 0.0 if woman else 0.16 * old * float(rng.random())
     return Hair(
         style=_pick(rng, WOMEN_STYLES if woman else MEN_STYLES),

@@ -94,7 +94,7 @@ def hair_colour(person: Person) -> Floats:
 def beard_colour(person: Person) -> Floats:
     """Mean colour of the beard's strands (3,), never quite black, so that dark beards keep their shading."""
     colour = linear(HAIR_RGB[beard_colour_word(person.hair.colour)]) * person.beard.shade
-    return np.clip(colour, 0.014, BRIGHTEST).astype(np.float32)
+    return np.clip(colour, 0.02, BRIGHTEST).astype(np.float32)
 
 
 def brow_colour(person: Person) -> Floats:

@@ -19,7 +19,7 @@ Array = NDArray[np.floating]
 
 POINTS = 14
 """Points of every strand."""
-GUIDES = 420
+GUIDES = 560
 CLEARANCE = 0.012
 """How far strands are kept off the skin."""
 
@@ -82,7 +82,8 @@ Field = Callable[[Tips], Array]
 @dataclass(frozen=True)
 class Growth:
     """How the guides of a style grow: lengths (g,), least height above the skin (g,), how far they must keep to the
-    skin (`hug`, 0 to 1); how strongly strands gather to locks (`clump`, 0 to 1), how far they stray, how many they are.
+    skin (`hug`, 0 to 1); how strongly strands gather to locks (`clump`, 0 to 1), how far they stray, how many they are, and
+    whether a strand takes its course from one guide alone (curls, which would cancel in a mean).
     """
 
     lengths: Array
@@ -92,6 +93,7 @@ class Growth:
     clump: float = 0.5
     stray: float = 0.016
     strands: int = 4600
+    one_guide: bool = False
 
 
 Style = Callable[[Roots, np.random.Generator], Growth]
@@ -149,7 +151,8 @@ def follow(guides: Array, roots: Roots, growth: Growth, rng: np.random.Generator
     starts = guides[:, 0]
     distance, near = cKDTree(starts).query(roots.positions, k=3)
     # Guides that part ways (at a parting) must not be averaged: the nearest one decides there.
-    together = np.linalg.norm(guides[near, -1] - guides[near[:, :1], -1], axis=2) < 0.55
+    together = np.linalg.norm(guides[near, -1] - guides[near[:, :1], -1], axis=2) < (0.0 if growth.one_guide else 0.55)
+    together[:, 0] = True
     share = together / (distance + 0.03) ** 2
     share = (share / share.sum(1, keepdims=True))[:, :, None, None]
     course = ((guides[near] - starts[near][:, :, None]) * share).sum(1)

@@ -1,0 +1,1 @@
+"""The arithmetic of the method: pure functions of tensors that know no model, file or setting."""

@@ -1,0 +1,115 @@
+"""The learned tokens of a pseudo-word, and the small module that they come out of."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from onephoto.errors import SettingError
+
+
+def class_rows(class_vectors: Tensor, num_tokens: int) -> Tensor:
+    """The class word's embeddings (n', width) as n tokens (n, width): themselves if n == n', else their mean."""
+    if class_vectors.shape[0] == num_tokens:
+        return class_vectors
+    return class_vectors.mean(dim=0, keepdim=True).repeat(num_tokens, 1)
+
+
+@dataclass(frozen=True)
+class TokenTable:
+    """What stands in the pseudo-word's place, by stage and layer.
+
+    vectors: for each text encoder ("text_encoder" and, in SDXL, "text_encoder_2") V variants of n tokens,
+    (V, n, width).
+    key, value: (S, N), long: the variant in the prompt that makes K, or V, at stage s and cross-attention layer n.
+    S == 1 means that all stages are alike, N == 1 that all layers are.
+    """
+
+    vectors: dict[str, Tensor]
+    key: Tensor
+    value: Tensor
+
+    @property
+    def num_stages(self) -> int:
+        """S."""
+        return self.key.shape[0]
+
+    @property
+    def num_tokens(self) -> int:
+        """The number n of prompt tokens that the pseudo-word takes up."""
+        return next(iter(self.vectors.values())).shape[1]
+
+    def blended(self, class_vectors: Mapping[str, Tensor], strength: float) -> "TokenTable":
+        """The tokens moved between the class word, {encoder: (n', width)}, at strength 0 and themselves at 1."""
+        vectors = {}
+        for name, learned in self.vectors.items():
+            rows = class_rows(class_vectors[name], self.num_tokens).to(learned)
+            vectors[name] = rows + strength * (learned - rows)
+        return replace(self, vectors=vectors)
+
+    def at(self, stages: Tensor) -> "TokenTable":
+        """Only the variants that these stages, (B,) long, use; the rows of other stages lose their meaning.
+
+        A step of learning meets few stages, and each variant costs a pass through the text encoder.
+        """
+        used = torch.cat([self.key[stages], self.value[stages]]).unique()
+        vectors = {name: variants[used.to(variants.device)] for name, variants in self.vectors.items()}
+        return TokenTable(vectors, _renumbered(self.key, used), _renumbered(self.value, used))
+
+
+def _renumbered(variants: Tensor, used: Tensor) -> Tensor:
+    """Variant numbers (S, N) as places in the sorted list of used ones (V',); an unused one becomes any place."""
+    return torch.searchsorted(used, variants).clamp(max=len(used) - 1)
+
+
+class TokenModule(nn.Module):
+    """The trainable self-attention module: the pseudo-word's embedding P, (width,), -> its tokens, (num_tokens, width).
+
+    The paper does not print its layers; this block is our choice, after ProSpect's. ProSpect attends over P alone,
+    where attention has nothing to choose from. Here each token starts as P marked by a slot vector of its own; the
+    tokens attend to one another, pass a GEGLU feed-forward, and come out as P plus a change. Stages thus share what
+    they learn, though each sees only its own timesteps.
+
+    The last layer starts at zero, so learning begins with the class word in every place. The change is measured in the
+    root mean square of P's entries and the hidden width is the same for every encoder: with Adam, a learning rate then
+    moves tokens by the same share of an embedding's size in every model. There is no dropout; a step repeats exactly.
+    """
+
+    def __init__(self, width: int, num_tokens: int, *, generator: torch.Generator, heads: int = 8, hidden: int = 2048):
+        """Raises SettingError when the heads do not divide the width."""
+        super().__init__()
+        if width % heads:
+            raise SettingError(f"{heads} heads do not divide the text encoder's width {width}; choose a divisor of it")
+        self.heads = heads
+        self.slots = nn.Parameter(torch.randn(num_tokens, width, generator=generator))
+        self.norm_attention = nn.LayerNorm(width)
+        self.to_qkv = _linear(width, 3 * width, generator)
+        self.to_out = _linear(width, width, generator)
+        self.norm_feed_forward = nn.LayerNorm(width)
+        self.to_hidden = _linear(width, 2 * hidden, generator)
+        self.to_change = _linear(hidden, width, generator)
+        nn.init.zeros_(self.to_change.weight)
+
+    def forward(self, word: Tensor) -> Tensor:
+        """P, (width,), -> (num_tokens, width)."""
+        scale = word.square().mean().sqrt()
+        tokens = word / scale + self.slots
+        tokens = tokens + self._attend(self.norm_attention(tokens))
+        value, gate = self.to_hidden(self.norm_feed_forward(tokens)).chunk(2, dim=-1)
+        return word + scale * self.to_change(value * functional.gelu(gate))
+
+    def _attend(self, tokens: Tensor) -> Tensor:
+        query, key, value = self.to_qkv(tokens).unflatten(-1, (3, self.heads, -1)).permute(1, 2, 0, 3)
+        mixed = functional.scaled_dot_product_attention(query[None], key[None], value[None])[0]
+        return self.to_out(mixed.transpose(0, 1).flatten(1))
+
+
+def _linear(inputs: int, outputs: int, generator: torch.Generator) -> nn.Linear:
+    """A linear layer drawn from the generator at torch's default scale, with the bias at zero."""
+    layer = nn.utils.skip_init(nn.Linear, inputs, outputs)
+    bound = inputs**-0.5
+    nn.init.uniform_(layer.weight, -bound, bound, generator=generator)
+    nn.init.zeros_(layer.bias)
+    return layer

@@ -1,7 +1,7 @@
 """The face-wise attention loss: every token of the prompt acts where it acts when the class word stands for V*.
 
-The paper's first contribution. What it leaves open is our choice: the squared difference, the sum over all prompt tokens
-(beginning, end and padding included), the mean over everything else, and the factor in front.
+The paper's first contribution. What it leaves open is our choice: the squared difference, the sum over all prompt
+tokens (beginning, end and padding included), the mean over everything else, and the factor in front.
 """
 
 from collections.abc import Sequence

@@ -1,0 +1,65 @@
+"""What a learning method is: the one interface that ours and every peer implement."""
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from onephoto.core.tokens import TokenTable
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What one step of learning sees: clean latents and noise (B, c, h, w), and timesteps (B,), long."""
+
+    latents: Tensor
+    noise: Tensor
+    timesteps: Tensor
+
+
+class Method(Protocol):
+    """One person being learned on one frozen backbone."""
+
+    name: str
+
+    def parameters(self) -> list[torch.nn.Parameter]:
+        """All that trains."""
+
+    def table(self) -> TokenTable:
+        """The tokens as they stand, with gradients to the parameters."""
+
+    def loss(self, batch: Batch) -> dict[str, Tensor]:
+        """The total as "loss" and its parts under their names ("denoising", "attention"), all scalars.
+
+        The batch holds all the randomness of a step: the same batch and parameters give the same loss.
+        """
+
+    def patched(self) -> AbstractContextManager[None]:
+        """Puts the method's changed weights into the backbone and takes them out again; nothing for tokens alone."""
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """What a checkpoint keeps."""
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Takes up a checkpoint's state in place, so that an optimiser made before still holds the parameters."""
+
+    def tensors(self) -> dict[str, Tensor]:
+        """What the identity file keeps: detached, on the CPU, float32."""
+
+
+@dataclass(frozen=True)
+class MethodSpec:
+    """A method as the registry knows it.
+
+    build: (backbone, *, subject, settings, seed=0) -> Method, with all random starts drawn from the seed.
+    table: (tensors, metadata) of an identity file -> TokenTable; raises IdentityFileError when they do not belong.
+    settings: the frozen dataclass of the method's settings, with its published defaults.
+    """
+
+    name: str
+    build: Callable[..., Method]
+    table: Callable[[Mapping[str, Tensor], Mapping[str, Any]], TokenTable]
+    settings: type

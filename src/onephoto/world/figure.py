@@ -304,7 +304,7 @@ def _head_turns(head: tuple[float, float, float]) -> dict[str, Floats]:
         return {}
     yaw, pitch, roll = (angle / len(NECK_BONES) for angle in head)
     turn = rotation((0, 1, 0), yaw) @ rotation((1, 0, 0), pitch) @ rotation((0, 0, 1), roll)
-    return dict.fromkeys(NECK_BONES, turn)
+    return dict.fromkeys(NECK_BONES, turn.astype(np.float32))
 
 
 def _arm_motions(arms: Arms) -> tuple[dict[str, Floats], dict[str, tuple[str, tuple[float, float, float]]]]:

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from onephoto.world.measures import striking_features
+
 if TYPE_CHECKING:
     from onephoto.world.people import Person
 
@@ -15,12 +17,12 @@ SKIN_WORDS = ((0.13, "pale"), (0.30, "fair"), (0.46, "tan"), (0.68, "brown"), (1
 
 HAIR_PHRASES = {
     "bald": ("bald", "a bald head"),
-    "buzz cut": ("short", "a {colour} buzz cut"),
+    "buzz cut": ("short", "{article} {colour} buzz cut"),
     "short": ("short", "short {colour} hair"),
-    "quiff": ("short", "a {colour} quiff"),
+    "quiff": ("short", "{article} {colour} quiff"),
     "side parting": ("short", "short {colour} hair with a side parting"),
-    "bob": ("medium", "a {colour} bob"),
-    "bob with bangs": ("medium", "a {colour} bob with bangs"),
+    "bob": ("medium", "{article} {colour} bob"),
+    "bob with bangs": ("medium", "{article} {colour} bob with bangs"),
     "long straight": ("long", "long straight {colour} hair"),
     "long with bangs": ("long", "long {colour} hair with bangs"),
     "wavy": ("long", "long wavy {colour} hair"),
@@ -28,15 +30,15 @@ HAIR_PHRASES = {
     "top knot": ("long", "{colour} hair in a top knot"),
     "ponytail": ("long", "{colour} hair in a ponytail"),
     "curly": ("short", "short curly {colour} hair"),
-    "afro": ("medium", "a {colour} afro"),
+    "afro": ("medium", "{article} {colour} afro"),
     "long curly": ("long", "long curly {colour} hair"),
 }
 """Hair styles: their length in a word, and the phrase that says them."""
 
 BEARD_PHRASES = {
     "stubble": "stubble",
-    "moustache": "a {colour} moustache",
-    "goatee": "a {colour} goatee",
+    "moustache": "{article} {colour} moustache",
+    "goatee": "{article} {colour} goatee",
     "full beard": "a full {colour} beard",
     "short beard": "a short {colour} beard",
 }
@@ -75,6 +77,10 @@ def beard_colour_word(hair_colour: str) -> str:
     return "brown" if hair_colour in DYED_COLOURS else hair_colour
 
 
+def _phrase(template: str, colour: str) -> str:
+    return template.format(colour=colour, article="an" if colour[0] in "aeiou" else "a")
+
+
 def describe(person: "Person") -> Looks:
     """Words for a person's looks; see Looks."""
     hair, beard = person.hair, person.beard
@@ -85,13 +91,13 @@ def describe(person: "Person") -> Looks:
         sex=person.sex,
         age=AGE_WORDS[(person.age >= MIDDLE_AGED) + (person.age >= OLD)],
         skin=next(word for limit, word in SKIN_WORDS if person.skin.melanin < limit),
-        hair=hair_phrase.format(colour=hair.colour),
+        hair=_phrase(hair_phrase, hair.colour),
         hair_colour=None if hair.style == "bald" else hair.colour,
         hair_length=length,
         hair_style=hair.style,
-        beard=beard_phrase.format(colour=beard_colour_word(hair.colour)) if beard_phrase else None,
+        beard=_phrase(beard_phrase, beard_colour_word(hair.colour)) if beard_phrase else None,
         eyes=person.eyes,
         freckles=person.skin.freckles >= FRECKLED,
         lipstick=None if lipstick == "none" else lipstick,
-        features=(),
+        features=striking_features(person),
     )

@@ -9,15 +9,37 @@ from onephoto.errors import WorldError
 NAMED = 3000
 """People with seeds below this have a name."""
 
-CONSONANTS = "bdfgklmnprstvz"
+CONSONANTS = "bdflmnrstvz"
 VOWELS = "aeiou"
-CODAS = "lmnrsk"
+CODAS = "lmnrs"
 SHAPES = ((CONSONANTS, VOWELS, CONSONANTS, VOWELS, CONSONANTS, VOWELS),
           (CONSONANTS, VOWELS, CODAS, CONSONANTS, VOWELS, CODAS))  # fmt: skip
 """Both shapes have six letters, so no name begins another."""
 
-TAKEN = frozenset[str]()
-"""Words of these shapes that mean something or that people are called."""
+AVOIDED = (
+    "tit", "bum", "fat", "bad", "sad", "dum", "man", "men", "mom", "dad", "red", "tan", "fem", "mal", "lad", "old",
+    "son", "sis", "san", "lon", "bob", "naz", "zit", "bit", "sod",
+)  # fmt: skip
+"""Syllables that are rude, or that sound like a sex, an age or a look."""
+TAKEN = frozenset({
+    "marina", "samira", "tamara", "renata", "melina", "sabina", "selena", "serena", "verena", "banana",
+    "tomato", "salami", "domino", "tirade", "remote", "debate", "torino", "toledo",
+    "safari", "sonata", "sesame", "finale", "morale", "resume", "divide", "senate", "donate", "rotate", "mutate",
+    "relate", "debase", "delete", "refuse", "refute", "dilute", "salute", "salome", "minute", "future", "nature",
+    "mature", "refine", "define", "divine", "marine", "volume", "tirana", "manila", "mental", "dental",
+    "rental", "mortal", "formal", "normal", "vandal", "sandal", "fossil", "tonsil", "linden", "sultan", "tartan",
+    "martin", "berlin", "merlin", "muslin", "melton", "milton", "nelson", "london", "boston", "dalton", "norman",
+    "mormon", "sermon", "salmon", "vermin", "limber", "member", "timber", "number", "tender", "render", "vendor",
+    "tinder", "mentor", "tensor", "sensor", "turner", "berner", "former", "farmer", "murder", "border", "medusa",
+    "madina", "sirena", "molina", "medina", "nevada", "modena", "ramona", "simona", "milena", "malena", "sedate",
+    "dative", "motive", "native", "votive", "serene", "random", "ransom", "tandem", "ramses", "lolita",
+    "novena", "balsam", "mantel", "verbal", "vernal", "vessel", "tassel", "damsel", "morsel", "dorsal",
+    "barrel", "sorrel", "mammal", "dorsum", "bordel", "solute", "volute", "rosita", "dorito", "burito",
+    "bolero", "torero", "somali", "tatami", "merino", "marino", "latino", "ladino",
+    "solido", "sabine", "denote", "devote", "demote", "rebate", "saliva", "barone",
+    "ravine", "feline", "bovine", "famine", "lamina", "retina",
+})  # fmt: skip
+"""Words and given names of these shapes."""
 
 
 def _candidate(rng: np.random.Generator) -> str:
@@ -34,7 +56,12 @@ def _names() -> tuple[str, ...]:
     while len(names) < NAMED:
         name = _candidate(rng)
         masked = [name[:k] + "*" + name[k + 1 :] for k in range(len(name))]
-        if name in TAKEN or name[:2] == name[2:4] or not near.isdisjoint(masked):
+        if (
+            name in TAKEN
+            or any(part in name for part in AVOIDED)
+            or name[:2] == name[2:4]
+            or not near.isdisjoint(masked)
+        ):
             continue
         near.update(masked)
         names.append(name)

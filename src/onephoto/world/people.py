@@ -135,9 +135,10 @@ SPREAD = {
 """Standard deviation of the shape parameters of each group."""
 
 SPREAD_FACTORS = {
-    "nose-trans-out": 0.3, "mouth-trans-out": 0.3, "eye-bag-incr": 0.6, "eye-bag-out": 0.6, "mouth-laugh-lines-out": 0.6,
-    "mouth-scale-depth-incr": 0.7, "mouth-trans-forward": 0.6, "chin-prognathism-incr": 0.6, "chin-jaw-drop-incr": 0.7,
-    "mouth-upperlip-volume-incr": 0.8, "mouth-lowerlip-volume-incr": 0.8, "neck-double-incr": 0.6,
+    "nose-trans-out": 0.3, "mouth-trans-out": 0.3, "eye-bag-incr": 0.6, "eye-bag-out": 0.6,
+    "mouth-laugh-lines-out": 0.6, "mouth-scale-depth-incr": 0.7, "mouth-trans-forward": 0.6,
+    "chin-prognathism-incr": 0.6, "chin-jaw-drop-incr": 0.7, "mouth-upperlip-volume-incr": 0.8,
+    "mouth-lowerlip-volume-incr": 0.8, "neck-double-incr": 0.6,
 }  # fmt: skip
 """Narrower spread for what soon looks wrong: features off the middle line, bags, folds, a jaw out of line."""
 

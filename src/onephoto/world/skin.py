@@ -123,12 +123,12 @@ class _Canvas:
         squared = (self.side - side) ** 2 + (self.height - height) ** 2 + (self.depth - depth) ** 2
         return np.exp(-squared / radius**2)
 
-    def layer(self, mask: Floats, colour: ArrayLike) -> None:
+    def layer(self, mask: NDArray, colour: ArrayLike) -> None:
         """Blend a colour in."""
         amount = np.clip(mask, 0, 1)[:, None]
         self.colours = self.colours * (1 - amount) + np.asarray(colour, np.float32) * amount
 
-    def tint(self, mask: Floats, factors: ArrayLike) -> None:
+    def tint(self, mask: NDArray, factors: ArrayLike) -> None:
         """Blend in the base colour times some factors."""
         self.layer(mask, self.base * np.asarray(factors, np.float32))
 

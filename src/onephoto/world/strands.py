@@ -82,8 +82,8 @@ Field = Callable[[Tips], Array]
 @dataclass(frozen=True)
 class Growth:
     """How the guides of a style grow: lengths (g,), least height above the skin (g,), how far they must keep to the
-    skin (`hug`, 0 to 1); how strongly strands gather to locks (`clump`, 0 to 1), how far they stray, how many they are, and
-    whether a strand takes its course from one guide alone (curls, which would cancel in a mean).
+    skin (`hug`, 0 to 1); how strongly strands gather to locks (`clump`, 0 to 1), how far they stray, how many they
+    are, and whether a strand takes its course from one guide alone (curls, which would cancel in a mean).
     """
 
     lengths: Array
@@ -131,6 +131,8 @@ def scatter(surface: Surface, density: NDArray[np.float32], count: int, rng: np.
 def grow(surface: Surface, roots: Roots, growth: Growth) -> Array:
     """Grow guides (g, POINTS, 3) along a field, step by step, outside the skin."""
     tips = Tips(roots.positions, roots.normals, 0.0)
+    normal: Array
+    distance: Array
     points = [roots.positions - 0.01 * roots.normals]
     normal, distance = roots.normals, np.zeros(len(roots))
     for k in range(1, POINTS):

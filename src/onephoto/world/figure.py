@@ -28,7 +28,7 @@ from onephoto.world.body import (
     pose,
     rotation,
 )
-from onephoto.world.form import oldness, target_weights
+from onephoto.world.form import target_weights
 from onephoto.world.hair import BEARD_HAIR, SCALP_HAIR, StrandSet, hair_of
 from onephoto.world.people import Person
 from onephoto.world.skin import beard_colour, brow_colour, hair_colour, iris_colours, paint, smoothstep
@@ -61,7 +61,7 @@ EXPRESSIONS: Mapping[str, Mapping[str, float]] = MappingProxyType(
         "mouth open": _AWAKE | {"jawOpen": 0.6},
         "surprised": _both(browOuterUp=0.8, eyeWide=0.8) | {"jawOpen": 0.38, "browInnerUp": 0.8, "mouthFunnel": 0.25},
         "eyes closed": _both(eyeBlink=1.0, mouthSmile=0.15),
-        "angry": _both(browDown=0.9, noseSneer=0.4, mouthPress=0.4),
+        "angry": _both(browDown=1.2, noseSneer=0.5, mouthPress=0.4, mouthFrown=0.35, eyeSquint=0.3),
         "sad": _both(mouthFrown=0.7, eyeWide=0.2) | {"browInnerUp": 0.8, "mouthShrugLower": 0.3},
         "pucker": _AWAKE | {"mouthPucker": 0.8},
     }
@@ -79,7 +79,7 @@ def _mirrored(upper: tuple[float, float, float], fore: tuple[float, float, float
 
 _DOWN = _mirrored((0.30, -1.0, 0.02), (0.12, -0.95, 0.25))
 _HOLDING = _mirrored((0.42, -0.88, 0.25), (-0.28, 0.62, 0.75))
-_WAVING = _mirrored((0.85, -0.45, 0.25), (0.30, 0.95, 0.15))
+_WAVING = _mirrored((0.55, -0.85, 0.20), (0.35, 0.90, 0.30))
 ARM_POSES: Mapping[str, Arms] = MappingProxyType(
     {
         "down": _DOWN,
@@ -88,7 +88,7 @@ ARM_POSES: Mapping[str, Arms] = MappingProxyType(
         "hold both": _HOLDING,
         "wave": {"L": _DOWN["L"], "R": _WAVING["R"]},
         "hips": _mirrored((0.75, -0.75, -0.15), (-0.55, -0.75, 0.35)),
-        "folded": _mirrored((0.30, -0.92, 0.25), (-0.85, 0.10, 0.55)),
+        "clasped": _mirrored((0.30, -0.92, 0.25), (-0.85, 0.10, 0.55)),
     }
 )
 """Arm poses by name; the "hold" poses bring a hand before the chest."""
@@ -120,7 +120,8 @@ class ShapedPerson:
     `triangles` (T,3); `materials` (T,) of BODY...LASHES; `albedo` (V,3); `gloss` (V,); `scalp` (V,) and `beard` (V,)
     density of painted hair in [0,1]; `lips` (V,) in [0,1]; `visible` (V,) negative where lashes are cut away;
     `garment_vertices` (g,) those of GARMENT, `garment_nearest` (b,2) pairs (body vertex, nearest garment vertex);
-    `moles` (M,4) centre in paint coordinates and radius; `joints` bone name -> (3,) at rest.
+    `moles` (M,4) centre in paint coordinates and radius; `joints` bone name -> (3,) at rest; `age_lines` 0 to 1;
+    `iris` and `iris_ring` (3,) the colours at the iris's rim and about the pupil.
     """
 
     person: Person
@@ -167,6 +168,8 @@ class Posed:
 
 NECK_BONES = ("neck01", "neck02", "neck03", "head")
 """A turn of the head is shared evenly among these."""
+FIRST_LINES = 40.0
+"""Age in years at which lines begin to show; they are full 30 years later."""
 LASH_LENGTH = 0.045
 """Upper lashes are cut at this distance from the lid; the mesh's are far longer."""
 
@@ -285,7 +288,7 @@ def shape(person: Person) -> ShapedPerson:
         brow_colour=brow_colour(person),
         iris=iris,
         iris_ring=iris_ring,
-        age_lines=oldness(person.age),
+        age_lines=min(max((person.age - FIRST_LINES) / 30, 0.0), 1.0),
     )
 
 

@@ -199,14 +199,14 @@ def _afro(hair: Hair, surface: Surface) -> Style:
     def style(roots: Roots, rng: np.random.Generator) -> Growth:
         count = len(roots)
         phase = rng.uniform(0, 2 * np.pi, (count, 3))
-        chance = 0.2 * rng.normal(size=(count, 3))
+        chance = 0.1 * rng.normal(size=(count, 3))
 
         def field(tips: Tips) -> Array:
             outward = 0.75 * unit(tips.points - surface.centre) + 0.3 * roots.normals
-            return outward + 1.2 * np.sin(phase + 22 * tips.grown) + chance
+            return outward + 0.9 * np.sin(phase + 22 * tips.grown) + chance
 
-        lengths = rng.uniform(0.6, 1.1, count) * 0.95 * hair.volume
-        return Growth(lengths, field, np.full(count, 0.03), clump=0.6, stray=0.05, strands=5200)
+        lengths = rng.uniform(0.8, 1.0, count) * 0.85 * hair.volume
+        return Growth(lengths, field, np.full(count, 0.03), clump=0.5, stray=0.03, strands=6000)
 
     return style
 

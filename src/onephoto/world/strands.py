@@ -140,7 +140,7 @@ def grow(surface: Surface, roots: Roots, growth: Growth) -> Array:
         heading = unit(growth.field(Tips(tips.points, tips.heading, grown)))
         outward = np.maximum((heading * normal).sum(1), 0) * growth.hug * (distance < 0.5)
         heading = unit(heading - outward[:, None] * normal)
-        moved = tips.points + heading * (growth.lengths / (POINTS - 1))[:, None]
+        moved: Array = tips.points + heading * (growth.lengths / (POINTS - 1))[:, None]
         for _ in range(2):
             moved, normal, distance = surface.pushed_out(moved, growth.margin * min(1.0, 0.3 + 2.5 * grown))
         tips = Tips(moved, heading, grown)
@@ -153,7 +153,7 @@ def follow(guides: Array, roots: Roots, growth: Growth, rng: np.random.Generator
     starts = guides[:, 0]
     distance, near = cKDTree(starts).query(roots.positions, k=3)
     # Guides that part ways (at a parting) must not be averaged: the nearest one decides there.
-    together = np.linalg.norm(guides[near, -1] - guides[near[:, :1], -1], axis=2) < (0.0 if growth.one_guide else 0.55)
+    together = np.linalg.norm(guides[near, -1] - guides[near[:, :1], -1], axis=2) < (0.0 if growth.one_guide else 0.3)
     together[:, 0] = True
     share = together / (distance + 0.03) ** 2
     share = (share / share.sum(1, keepdims=True))[:, :, None, None]

@@ -54,6 +54,7 @@ class TokenTable:
 
         A step of learning meets few stages, and each variant costs a pass through the text encoder.
         """
+        stages = stages.to(self.key.device)
         used = torch.cat([self.key[stages], self.value[stages]]).unique()
         vectors = {name: variants[used.to(variants.device)] for name, variants in self.vectors.items()}
         return TokenTable(vectors, _renumbered(self.key, used), _renumbered(self.value, used))
@@ -64,6 +65,12 @@ def _renumbered(variants: Tensor, used: Tensor) -> Tensor:
     return torch.searchsorted(used, variants).clamp(max=len(used) - 1)
 
 
+# How fast layers move under Adam: inner ones such that a learning rate of 1e-3 changes their outputs by some hundredths
+# of their size a step, the last such that tokens first move by about a twentieth of an embedding's size.
+INNER_GAIN = 32
+LAST_GAIN = 1000
+
+
 class TokenModule(nn.Module):
     """The trainable self-attention module: the pseudo-word's embedding P, (width,), -> its tokens, (num_tokens, width).
 
@@ -72,12 +79,12 @@ class TokenModule(nn.Module):
     tokens attend to one another, pass a GEGLU feed-forward, and come out as P plus a change. Stages thus share what
     they learn, though each sees only its own timesteps.
 
-    The last layer starts at zero, so learning begins with the class word in every place. The change is measured in the
-    root mean square of P's entries and the hidden width is the same for every encoder: with Adam, a learning rate then
-    moves tokens by the same share of an embedding's size in every model. There is no dropout; a step repeats exactly.
+    The last layer starts at zero, so learning begins with the class word in every place. P enters at unit size and the
+    change is measured in P's own (root mean square of its entries), so that with Adam one learning rate serves text
+    encoders of every width and scale. There is no dropout; a step repeats exactly.
     """
 
-    def __init__(self, width: int, num_tokens: int, *, generator: torch.Generator, heads: int = 8, hidden: int = 2048):
+    def __init__(self, width: int, num_tokens: int, *, generator: torch.Generator, heads: int = 8):
         """Raises SettingError when the heads do not divide the width."""
         super().__init__()
         if width % heads:
@@ -85,11 +92,11 @@ class TokenModule(nn.Module):
         self.heads = heads
         self.slots = nn.Parameter(torch.randn(num_tokens, width, generator=generator))
         self.norm_attention = nn.LayerNorm(width)
-        self.to_qkv = _linear(width, 3 * width, generator)
-        self.to_out = _linear(width, width, generator)
+        self.to_qkv = GainLinear(width, 3 * width, INNER_GAIN, generator)
+        self.to_out = GainLinear(width, width, INNER_GAIN, generator)
         self.norm_feed_forward = nn.LayerNorm(width)
-        self.to_hidden = _linear(width, 2 * hidden, generator)
-        self.to_change = _linear(hidden, width, generator)
+        self.to_hidden = GainLinear(width, 8 * width, INNER_GAIN, generator)
+        self.to_change = GainLinear(4 * width, width, LAST_GAIN, generator)
         nn.init.zeros_(self.to_change.weight)
 
     def forward(self, word: Tensor) -> Tensor:
@@ -106,10 +113,21 @@ class TokenModule(nn.Module):
         return self.to_out(mixed.transpose(0, 1).flatten(1))
 
 
-def _linear(inputs: int, outputs: int, generator: torch.Generator) -> nn.Linear:
-    """A linear layer drawn from the generator at torch's default scale, with the bias at zero."""
-    layer = nn.utils.skip_init(nn.Linear, inputs, outputs)
-    bound = inputs**-0.5
-    nn.init.uniform_(layer.weight, -bound, bound, generator=generator)
-    nn.init.zeros_(layer.bias)
-    return layer
+class GainLinear(nn.Module):
+    """A linear layer y = (gain / inputs) W x + b, whose outputs move alike at every width.
+
+    A step of Adam moves each weight by about the learning rate, so an output of a plain layer moves with the number of
+    its inputs; here it moves by about gain times the rate (the rule of maximal update, Yang 2022). W is drawn such that
+    outputs begin at the size that torch's own layer gives; b begins at zero.
+    """
+
+    def __init__(self, inputs: int, outputs: int, gain: float, generator: torch.Generator):
+        super().__init__()
+        bound = inputs**0.5 / gain
+        self.weight = nn.Parameter(torch.empty(outputs, inputs).uniform_(-bound, bound, generator=generator))
+        self.bias = nn.Parameter(torch.zeros(outputs))
+        self.scale = gain / inputs
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., inputs) -> (..., outputs)."""
+        return functional.linear(x, self.scale * self.weight, self.bias)

@@ -1,0 +1,100 @@
+"""The learning loop, in one screen; it knows neither the method that it trains nor any file."""
+
+from collections.abc import Callable, Iterator
+from copy import deepcopy
+from dataclasses import dataclass
+from functools import partial
+from math import isfinite
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from onephoto.backbone.method import Batch, Method
+from onephoto.errors import SettingError
+
+DrawBatch = Callable[[int, torch.Generator], Batch]
+
+
+@dataclass(frozen=True)
+class State:
+    """All that the rest of a run depends on after `step` steps: copies, so that a later step leaves them alone."""
+
+    step: int
+    method: dict[str, Tensor]
+    optimizer: dict[str, Any]
+    generator: Tensor
+
+
+@dataclass(frozen=True)
+class StepReport:
+    """What one step did: its number from 1, the losses by name, the learning rate, and the state to go on from."""
+
+    step: int
+    losses: dict[str, float]
+    learning_rate: float
+    state: Callable[[], State]
+
+
+def fit(
+    method: Method,
+    draw_batch: DrawBatch,
+    *,
+    steps: int,
+    learning_rate: float,
+    generator: torch.Generator,
+    weight_decay: float = 0.0,
+    warmup: int = 0,
+    start: State | None = None,
+) -> Iterator[StepReport]:
+    """Learn, a step at each `next`, until `steps` are done in all.
+
+    draw_batch takes the step's number, from 0, and the generator, the only source of chance. A run started from a State
+    repeats the uninterrupted one bit for bit. Whoever iterates saves, logs and stops; it may stop at any report.
+    A method's changed weights are in the backbone as long as the iteration lasts. Raises SettingError when the loss is
+    not finite, before the step can spoil the parameters.
+    """
+    optimizer = torch.optim.AdamW(method.parameters(), lr=learning_rate, weight_decay=weight_decay)
+    done = 0 if start is None else resume(start, method, optimizer, generator)
+    with method.patched():
+        for step in range(done, steps):
+            batch = draw_batch(step, generator)
+            losses = method.loss(batch)
+            values = finite_values(losses, step)
+            optimizer.zero_grad()
+            losses["loss"].backward()
+            rate = set_learning_rate(optimizer, learning_rate * min(1.0, (step + 1) / (warmup + 1)))
+            optimizer.step()
+            yield StepReport(step + 1, values, rate, partial(capture, step + 1, method, optimizer, generator))
+
+
+def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> float:
+    """The rate, after every group of the optimiser has it."""
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+    return rate
+
+
+def finite_values(losses: dict[str, Tensor], step: int) -> dict[str, float]:
+    """The losses as numbers; raises SettingError naming those that are not finite."""
+    values = {name: loss.item() for name, loss in losses.items()}
+    broken = [name for name, value in values.items() if not isfinite(value)]
+    if broken:
+        raise SettingError(
+            f"step {step + 1}: {', '.join(broken)} is not finite; learn in float32, or lower the learning rate"
+        )
+    return values
+
+
+def capture(step: int, method: Method, optimizer: torch.optim.Optimizer, generator: torch.Generator) -> State:
+    """A copy of everything as it stands after `step` steps."""
+    kept = {name: tensor.detach().clone() for name, tensor in method.state_dict().items()}
+    return State(step, kept, deepcopy(optimizer.state_dict()), generator.get_state())
+
+
+def resume(start: State, method: Method, optimizer: torch.optim.Optimizer, generator: torch.Generator) -> int:
+    """Everything as it stood in a captured state; the number of steps done."""
+    method.load_state_dict(start.method)
+    optimizer.load_state_dict(start.optimizer)
+    generator.set_state(start.generator)
+    return start.step

@@ -1,0 +1,69 @@
+"""What every method that learns from noise has in common: the settings of its learning, its prompt, its plain loss."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from onephoto.backbone.load import Backbone
+from onephoto.backbone.method import Batch
+from onephoto.backbone.prompts import Conditioning
+from onephoto.core.denoising import add_noise, denoising_loss, denoising_target
+from onephoto.errors import IdentityFileError, SettingError
+
+# Class words whose instances have the face that the first prompt below asks for.
+PEOPLE = frozenset({"person", "man", "woman", "boy", "girl", "child", "baby", "face", "human"})
+FACE_PROMPT = "a photo of the face of {}"
+THING_PROMPT = "a photo of a {}"
+
+# What the learned word is called while it is learned; nobody else sees it.
+WORD = "v"
+PSEUDO_WORD = f"<{WORD}>"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """How a method learns.
+
+    steps and batch_size count updates and samples in each; learning_rate and weight_decay are AdamW's, the rate
+    reached over the first `warmup` steps and then held; flip adds each photo's mirror image; prompt is the sentence to
+    learn in, with {} where the word stands (None: by the kind of subject). Raises SettingError for what makes no sense.
+    """
+
+    steps: int
+    batch_size: int
+    learning_rate: float
+    weight_decay: float = 0.0
+    warmup: int = 0
+    flip: bool = True
+    prompt: str | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "batch_size", "learning_rate"):
+            if getattr(self, name) <= 0:
+                raise SettingError(f"{name} is {getattr(self, name)}; it must be above 0")
+        if self.prompt is not None and self.prompt.count("{}") != 1:
+            raise SettingError(f"the prompt {self.prompt!r} must hold {{}} once, where the learned word stands")
+
+
+def learning_prompt(recipe: Recipe, subject: str) -> str:
+    """The sentence to learn in, with {} where the word stands: of the face for people, of the thing for all else."""
+    if recipe.prompt is not None:
+        return recipe.prompt
+    return FACE_PROMPT if subject.lower().split()[-1] in PEOPLE else THING_PROMPT
+
+
+def denoising(backbone: Backbone, batch: Batch, conditioning: Conditioning) -> Tensor:
+    """L_denoise of a batch under a prompt, a float32 scalar: one pass through the U-Net."""
+    clean, noise, t = batch.latents, batch.noise, batch.timesteps
+    noisy = add_noise(clean, noise, backbone.alphas_cumprod, t)
+    target = denoising_target(clean, noise, backbone.alphas_cumprod, t, backbone.prediction_type)
+    return denoising_loss(backbone.predict(noisy, t, conditioning), target)
+
+
+def by_encoder(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors "tokens.<encoder>" of an identity file by encoder; raises IdentityFileError when there are none."""
+    found = {name.removeprefix("tokens."): rows for name, rows in tensors.items() if name.startswith("tokens.")}
+    if not found:
+        raise IdentityFileError("the identity file holds no tokens; learn it again")
+    return found

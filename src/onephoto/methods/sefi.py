@@ -1,0 +1,181 @@
+"""Ours, SeFi-IDE: a K and a V token for each of five stages, learned under the face-wise attention loss."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from onephoto.backbone.hooks import Records, project_keys, recording
+from onephoto.backbone.load import Backbone, CrossAttentionLayer
+from onephoto.backbone.method import Batch, MethodSpec
+from onephoto.backbone.prompts import encode, encode_plain
+from onephoto.core.attention_loss import attention_loss, attention_probs
+from onephoto.core.attention_maps import merge_columns
+from onephoto.core.stages import stage_index
+from onephoto.core.tokens import TokenModule, TokenTable, class_rows
+from onephoto.errors import IdentityFileError, SettingError
+from onephoto.methods.recipe import PSEUDO_WORD, WORD, Recipe, by_encoder, denoising, learning_prompt
+
+# Latents smaller than this have their maps of about 32 and 16 positions a side at factors 1 and 2, not 2 and 4.
+SMALL_LATENT = 32
+
+
+@dataclass(frozen=True, kw_only=True)
+class SefiSettings(Recipe):
+    """Settings of SeFi-IDE.
+
+    From the paper: num_stages (pairs of tokens) and attention_weight (lambda). Ours, since it leaves them open:
+    attention_factors, the downsampling factors against the latent of the layers whose maps enter the loss (None: 1 and
+    2 on latents below 32 a side, else 2 and 4); detach_queries, which makes Q a constant in A_t, so that the attention
+    loss trains K tokens only; heads, those of the self-attention module; and everything in Recipe.
+    """
+
+    steps: int = 500
+    batch_size: int = 4
+    learning_rate: float = 1e-3
+    warmup: int = 20
+    num_stages: int = 5
+    attention_weight: float = 0.003
+    attention_factors: tuple[int, ...] | None = None
+    detach_queries: bool = False
+    heads: int = 8
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.num_stages < 1 or self.attention_weight < 0:
+            raise SettingError("num_stages must be 1 or more, and attention_weight 0 or more")
+
+
+@dataclass(frozen=True)
+class Anchor:
+    """The class prompt's side of the attention loss: the layers, K_r (1, H, L, D) of each, the class word's length."""
+
+    layers: tuple[CrossAttentionLayer, ...]
+    keys: tuple[Tensor, ...]
+    num_tokens: int
+
+
+def attention_layers(backbone: Backbone, factors: tuple[int, ...] | None) -> tuple[CrossAttentionLayer, ...]:
+    """The cross-attention layers at these downsampling factors; raises SettingError when the model has none there."""
+    factors = factors or ((1, 2) if backbone.latent_size < SMALL_LATENT else (2, 4))
+    layers = tuple(layer for layer in backbone.layers if layer.factor in factors)
+    if not layers:
+        known = sorted({layer.factor for layer in backbone.layers})
+        raise SettingError(
+            f"the model has no cross-attention at factors {factors}; choose attention_factors of {known}"
+        )
+    return layers
+
+
+@torch.no_grad()
+def class_anchor(backbone: Backbone, prompt: str, subject: str, factors: tuple[int, ...] | None) -> Anchor:
+    """The reference prompt, with the class word in place of V*, encoded once and projected to K at each layer."""
+    layers = attention_layers(backbone, factors)
+    context = encode_plain(backbone, prompt.format(subject)).contexts
+    keys = tuple(project_keys(layer, context) for layer in layers)
+    return Anchor(layers, keys, class_word_length(backbone, subject))
+
+
+def class_word_length(backbone: Backbone, subject: str) -> int:
+    """How many prompt tokens the class word takes up."""
+    return next(iter(backbone.class_vectors(subject).values())).shape[0]
+
+
+def face_wise_loss(anchor: Anchor, records: Records, columns: Sequence[int], *, detach_queries: bool) -> Tensor:
+    """L_attn of one U-Net pass: A_t against A_r on the same queries, a scalar.
+
+    columns are V*'s in the target prompt. The class word begins at the same place in the reference prompt; both words
+    are merged into one column, so that each later token meets itself.
+    """
+    length = anchor.keys[0].shape[2] + 1 - max(len(columns), anchor.num_tokens)
+    class_columns = range(min(columns), min(columns) + anchor.num_tokens)
+    target, reference = [], []
+    for query, key, anchor_key in zip(records.queries, records.keys, anchor.keys, strict=True):
+        probs = attention_probs(query.detach() if detach_queries else query, key)
+        target.append(merge_columns(probs, columns, length))
+        reference.append(merge_columns(attention_probs(query.detach(), anchor_key), class_columns, length))
+    return attention_loss(target, reference)
+
+
+class Sefi:
+    """One person, learned as (S, 2) tokens for each text encoder by a self-attention module of its own."""
+
+    name = "sefi"
+
+    def __init__(self, backbone: Backbone, *, subject: str, settings: SefiSettings, seed: int = 0):
+        self.backbone, self.subject, self.settings = backbone, subject, settings
+        self.prompt = learning_prompt(settings, subject)
+        generator = torch.Generator().manual_seed(seed)
+        # P: a class word of several tokens begins as their mean, since V* is one token.
+        self.words = {name: class_rows(rows, 1)[0].float() for name, rows in backbone.class_vectors(subject).items()}
+        self.modules = nn.ModuleDict({name: self._module(word, generator) for name, word in self.words.items()})
+        self.anchor = self._anchor() if settings.attention_weight else None
+
+    def parameters(self) -> list[nn.Parameter]:
+        """The weights of the self-attention modules."""
+        return list(self.modules.parameters())
+
+    def table(self) -> TokenTable:
+        """The tokens as they stand, with gradients to the modules."""
+        return pair_table({name: self.modules[name](word).unflatten(0, (-1, 2)) for name, word in self.words.items()})
+
+    def loss(self, batch: Batch) -> dict[str, Tensor]:
+        """L = L_denoise + lambda * L_attn; at lambda = 0 nothing is recorded and there is no "attention"."""
+        stages = stage_index(batch.timesteps, self.settings.num_stages, self.backbone.num_timesteps)
+        tables = {WORD: self.table().at(stages)}
+        target = encode(self.backbone, self.prompt.format(PSEUDO_WORD), tables, classes={WORD: self.subject})
+        if self.anchor is None:
+            denoise = denoising(self.backbone, batch, target)
+            return {"loss": denoise, "denoising": denoise}
+        with recording(self.anchor.layers) as records:
+            denoise = denoising(self.backbone, batch, target)
+        columns = next(word.columns for word in target.words if word.text == PSEUDO_WORD)
+        attention = face_wise_loss(self.anchor, records, columns, detach_queries=self.settings.detach_queries)
+        loss = denoise + self.settings.attention_weight * attention
+        return {"loss": loss, "denoising": denoise, "attention": attention}
+
+    def patched(self) -> AbstractContextManager[None]:
+        """Nothing: the backbone stays as it is."""
+        return nullcontext()
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """The modules' weights."""
+        return self.modules.state_dict()
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Takes up the modules' weights."""
+        self.modules.load_state_dict(state)
+
+    @torch.no_grad()
+    def tensors(self) -> dict[str, Tensor]:
+        """The ten tokens: "tokens.<encoder>" (S, 2, width), K before V."""
+        vectors = self.table().vectors
+        return {f"tokens.{name}": rows.reshape(-1, 2, rows.shape[-1]).cpu() for name, rows in vectors.items()}
+
+    def _module(self, word: Tensor, generator: torch.Generator) -> TokenModule:
+        num_tokens = 2 * self.settings.num_stages
+        return TokenModule(len(word), num_tokens, generator=generator, heads=self.settings.heads).to(word.device)
+
+    def _anchor(self) -> Anchor:
+        return class_anchor(self.backbone, self.prompt, self.subject, self.settings.attention_factors)
+
+
+def pair_table(pairs: Mapping[str, Tensor]) -> TokenTable:
+    """Pairs of tokens by stage, {encoder: (S, 2, width)}, as a table: K from the first of each, V from the second."""
+    num_stages = next(iter(pairs.values())).shape[0]
+    first = torch.arange(0, 2 * num_stages, 2)[:, None]
+    return TokenTable({name: tokens.flatten(0, 1)[:, None] for name, tokens in pairs.items()}, first, first + 1)
+
+
+def table(tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> TokenTable:
+    """The table of an identity file's tensors; raises IdentityFileError when they are not pairs of tokens."""
+    pairs = by_encoder(tensors)
+    if any(tokens.ndim != 3 or tokens.shape[1] != 2 for tokens in pairs.values()):
+        raise IdentityFileError("the identity file holds no pairs of tokens; learn it again with --method sefi")
+    return pair_table(pairs)
+
+
+SPEC = MethodSpec(Sefi.name, Sefi, table, SefiSettings)

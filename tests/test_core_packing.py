@@ -1,0 +1,44 @@
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from onephoto.core.packing import Routing, is_packed, pack, select, unpack
+
+
+@given(st.integers(1, 3), st.integers(1, 6), st.integers(1, 8), st.sampled_from([torch.float32, torch.float16]))
+def test_packing_keeps_every_bit_and_marks_the_number(batch: int, number: int, length: int, dtype: torch.dtype) -> None:
+    contexts = torch.randn(batch, number, length, 4).to(dtype)
+    packed = pack(contexts)
+    assert torch.equal(unpack(packed, length), contexts)
+    assert bool((packed[:, -1] == number).all())
+    assert is_packed(packed, number, length)
+    assert not is_packed(packed[:, :-1], number, length)
+
+
+def test_packed_prompts_concatenate_and_repeat() -> None:
+    first, second = torch.randn(2, 1, 3, 5, 4)
+    both = torch.cat([pack(first), pack(second)]).repeat_interleave(2, dim=0)
+    assert torch.equal(unpack(both, 5), torch.cat([first, second]).repeat_interleave(2, dim=0))
+
+
+@given(st.data())
+def test_select_picks_what_the_tables_say(data: st.DataObject) -> None:
+    stages, columns = data.draw(st.integers(1, 4)), data.draw(st.sampled_from([1, 3]))
+    number, batch, layer = data.draw(st.integers(1, 5)), data.draw(st.integers(1, 4)), data.draw(st.integers(0, 2))
+    contexts = torch.randn(batch, number, 2, 3)
+    routing = Routing(torch.randint(number, (stages, columns)), torch.randint(number, (stages, columns)))
+    stage = torch.randint(stages, (batch,))
+    key, value = select(contexts, routing, stage, layer)
+    column = layer if columns > 1 else 0
+    for sample, s in enumerate(stage.tolist()):
+        assert torch.equal(key[sample], contexts[sample, routing.key[s, column]])
+        assert torch.equal(value[sample], contexts[sample, routing.value[s, column]])
+
+
+def test_select_carries_gradients_to_the_chosen_contexts_alone() -> None:
+    contexts = torch.randn(1, 3, 2, 2, requires_grad=True)
+    routing = Routing(torch.tensor([[0], [2]]), torch.tensor([[0], [2]]))
+    key, value = select(contexts, routing, torch.tensor([1]), 0)
+    (gradient,) = torch.autograd.grad((key + value).sum(), contexts)
+    assert gradient[0].sum(dim=(1, 2)).tolist() == pytest.approx([0, 0, 8])

@@ -1,0 +1,81 @@
+import pytest
+import torch
+
+from onephoto.core.tokens import TokenModule, TokenTable, class_rows
+from onephoto.errors import SettingError
+
+
+def seeded(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def pairs(num_stages: int = 5, width: int = 8) -> TokenTable:
+    first = torch.arange(0, 2 * num_stages, 2)[:, None]
+    return TokenTable({"text_encoder": torch.randn(2 * num_stages, 1, width)}, first, first + 1)
+
+
+@pytest.mark.parametrize("width", [32, 192, 768])
+def test_module_begins_at_the_class_word(width: int) -> None:
+    word = torch.randn(width) * 0.01
+    tokens = TokenModule(width, 10, generator=seeded())(word)
+    assert torch.equal(tokens, word.expand(10, width))
+
+
+def test_module_is_drawn_from_its_generator_alone() -> None:
+    one, other = (TokenModule(32, 4, generator=seeded(3)).state_dict() for _ in range(2))
+    assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def moved(width: int, steps: int) -> torch.Tensor:
+    """How far a module's tokens get from the class word, in its size, when pushed the same way at every step."""
+    module, word = TokenModule(width, 10, generator=seeded()), torch.randn(width, generator=seeded()) * 0.02
+    push = torch.randn(10, width, generator=seeded(1))
+    optimizer = torch.optim.AdamW(module.parameters(), lr=1e-3, weight_decay=0)
+    for _ in range(steps):
+        optimizer.zero_grad()
+        (module(word) * push).mean().backward()
+        optimizer.step()
+    return (module(word).detach() - word) / word.square().mean().sqrt()
+
+
+def test_module_tells_its_tokens_apart() -> None:
+    tokens = moved(64, 10)
+    assert (tokens[:, None] - tokens[None]).norm(dim=-1).fill_diagonal_(torch.inf).min() > 1
+
+
+@pytest.mark.parametrize(("steps", "expected"), [(1, 0.047), (10, 0.75)])
+def test_one_learning_rate_moves_tokens_alike_in_every_width(steps: int, expected: float) -> None:
+    for width in (64, 256, 512):
+        assert moved(width, steps).square().mean().sqrt().item() == pytest.approx(expected, rel=0.3)
+
+
+def test_module_refuses_heads_that_do_not_divide_the_width() -> None:
+    with pytest.raises(SettingError, match="7 heads"):
+        TokenModule(32, 4, heads=7, generator=seeded())
+
+
+def test_class_rows() -> None:
+    rows = torch.tensor([[1.0, 2.0], [3.0, 6.0]])
+    assert torch.equal(class_rows(rows, 2), rows)
+    assert class_rows(rows, 3).tolist() == [[2.0, 4.0]] * 3
+
+
+def test_strength_runs_from_the_class_word_to_the_tokens() -> None:
+    table, word = pairs(), {"text_encoder": torch.randn(1, 8)}
+    learned = table.vectors["text_encoder"]
+    torch.testing.assert_close(table.blended(word, 1.0).vectors["text_encoder"], learned)
+    torch.testing.assert_close(table.blended(word, 0.0).vectors["text_encoder"], word["text_encoder"].expand(10, 1, 8))
+    halfway = table.blended(word, 0.5).vectors["text_encoder"]
+    torch.testing.assert_close(halfway, (learned + word["text_encoder"]) / 2)
+    assert (table.num_stages, table.num_tokens) == (5, 1)
+
+
+def test_table_at_stages_keeps_their_tokens_and_no_others() -> None:
+    table, stages = pairs(), torch.tensor([3, 1, 3])
+    part = table.at(stages)
+    kept, learned = part.vectors["text_encoder"], table.vectors["text_encoder"]
+    assert len(kept) == 4
+    for stage in stages.tolist():
+        assert torch.equal(kept[part.key[stage]], learned[table.key[stage]])
+        assert torch.equal(kept[part.value[stage]], learned[table.value[stage]])
+    assert part.key.max() < 4 and part.value.max() < 4

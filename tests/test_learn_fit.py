@@ -1,0 +1,142 @@
+import signal
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from onephoto.backbone.method import Batch
+from onephoto.core.tokens import TokenTable
+from onephoto.errors import SettingError
+from onephoto.learn import checkpoint, log
+from onephoto.learn.fit import State, StepReport, fit
+from onephoto.learn.stop import stop_on_interrupt
+
+
+class Regression:
+    """The smallest method: one vector that learns the mean latent."""
+
+    name = "regression"
+
+    def __init__(self, bad_step: int | None = None):
+        self.module = nn.Linear(4, 1, bias=False)
+        nn.init.zeros_(self.module.weight)
+        self.bad_step, self.calls = bad_step, 0
+
+    def parameters(self) -> list[nn.Parameter]:
+        return list(self.module.parameters())
+
+    def table(self) -> TokenTable:
+        only = torch.zeros(1, 1, dtype=torch.long)
+        return TokenTable({"text_encoder": self.module.weight[None]}, only, only)
+
+    def loss(self, batch: Batch) -> dict[str, Tensor]:
+        self.calls += 1
+        fault = float("nan") if self.calls == self.bad_step else 1.0
+        error = (self.module.weight - batch.latents - 0.1 * batch.noise).square().mean()
+        return {"loss": fault * error, "error": error}
+
+    def patched(self) -> AbstractContextManager[None]:
+        return nullcontext()
+
+    def state_dict(self) -> dict[str, Tensor]:
+        return self.module.state_dict()
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        self.module.load_state_dict(state)
+
+    def tensors(self) -> dict[str, Tensor]:
+        return {"tokens.text_encoder": self.module.weight.detach().clone()}
+
+
+def draw_batch(step: int, generator: torch.Generator) -> Batch:
+    latents = torch.full((2, 4), float(step % 3))
+    return Batch(latents, torch.randn(2, 4, generator=generator), torch.zeros(2, dtype=torch.long))
+
+
+def run(method: Regression, steps: int, start: State | None = None, seed: int = 0) -> list[StepReport]:
+    generator = torch.Generator().manual_seed(seed)
+    options = {"learning_rate": 0.05, "weight_decay": 0.01, "warmup": 3}
+    return list(fit(method, draw_batch, steps=steps, generator=generator, start=start, **options))
+
+
+def test_a_run_resumed_from_a_file_repeats_the_uninterrupted_one_bit_for_bit(tmp_path: Path) -> None:
+    whole, first, second = Regression(), Regression(), Regression()
+    all_reports = run(whole, 12)
+    path = tmp_path / "alice.checkpoint"
+    checkpoint.save(path, run(first, 5)[-1].state(), {"name": "alice"})
+    state, facts = checkpoint.load(path)
+    rest = run(second, 12, start=state, seed=99)
+    assert facts == {"name": "alice"} and state.step == 5
+    assert torch.equal(whole.module.weight, second.module.weight)
+    expected = [(report.step, report.losses, report.learning_rate) for report in all_reports[5:]]
+    assert [(report.step, report.losses, report.learning_rate) for report in rest] == expected
+    assert [file.name for file in tmp_path.iterdir()] == [path.name]
+
+
+def test_a_state_is_a_copy() -> None:
+    method = Regression()
+    reports = fit(method, draw_batch, steps=3, learning_rate=0.1, generator=torch.Generator())
+    state = next(reports).state()
+    kept = state.method["weight"].clone()
+    list(reports)
+    assert torch.equal(state.method["weight"], kept)
+    assert not torch.equal(method.module.weight, kept)
+
+
+def test_warm_up_is_linear_and_then_constant() -> None:
+    rates = [report.learning_rate for report in run(Regression(), 6)]
+    assert rates == pytest.approx([0.0125, 0.025, 0.0375, 0.05, 0.05, 0.05])
+
+
+def test_learning_lowers_the_loss() -> None:
+    losses = [report.losses["loss"] for report in run(Regression(), 120)]
+    assert sum(losses[-3:]) < 0.8 * sum(losses[:3])
+
+
+def test_a_loss_that_is_not_finite_stops_before_the_step() -> None:
+    method = Regression(bad_step=3)
+    reports = fit(method, draw_batch, steps=5, learning_rate=0.1, generator=torch.Generator())
+    next(reports), next(reports)
+    kept = method.module.weight.detach().clone()
+    with pytest.raises(SettingError, match="step 3: loss is not finite"):
+        next(reports)
+    assert torch.equal(method.module.weight, kept)
+
+
+@pytest.mark.parametrize("content", [None, b"not a checkpoint"])
+def test_no_checkpoint_is_said_in_one_line(tmp_path: Path, content: bytes | None) -> None:
+    path = tmp_path / "alice.checkpoint"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(SettingError, match=r"alice\.checkpoint"):
+        checkpoint.load(path)
+
+
+def test_a_foreign_safetensors_file_is_no_checkpoint(tmp_path: Path) -> None:
+    from safetensors.torch import save_file
+
+    save_file({"a": torch.zeros(1)}, tmp_path / "a.safetensors")
+    with pytest.raises(SettingError, match="not a checkpoint"):
+        checkpoint.load(tmp_path / "a.safetensors")
+
+
+def test_the_log_survives_a_cut_last_line(tmp_path: Path) -> None:
+    path = tmp_path / "log.jsonl"
+    log.append(path, {"step": 1, "loss": 0.5})
+    log.append(path, {"step": 2, "loss": 0.25})
+    path.write_text(path.read_text() + '{"step": 3, "lo')
+    assert log.read(path) == [{"step": 1, "loss": 0.5}, {"step": 2, "loss": 0.25}]
+
+
+def test_the_first_interrupt_asks_and_the_second_interrupts() -> None:
+    before = signal.getsignal(signal.SIGINT)
+    with stop_on_interrupt() as asked:
+        assert not asked()
+        signal.raise_signal(signal.SIGINT)
+        assert asked()
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) is before

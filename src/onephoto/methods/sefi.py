@@ -19,7 +19,7 @@ from onephoto.core.tokens import TokenModule, TokenTable, class_rows
 from onephoto.errors import IdentityFileError, SettingError
 from onephoto.methods.recipe import PSEUDO_WORD, WORD, Recipe, by_encoder, denoising, learning_prompt
 
-# Latents smaller than this have their maps of about 32 and 16 positions a side at factors 1 and 2, not 2 and 4.
+# In latents smaller than this, maps at factor 4 are too coarse to place a face in: 4 x 4 of a 16 x 16 latent.
 SMALL_LATENT = 32
 
 

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +27,9 @@ class VaeSettings:
     whole_share: float = 0.25
     gradient_weight: float = 1.0
     kl_weight: float = 1e-5
-    optimiser: OptimiserSettings = OptimiserSettings(learning_rate=2e-3, warmup_steps=300)
+    optimiser: OptimiserSettings = field(
+        default_factory=lambda: OptimiserSettings(learning_rate=2e-3, warmup_steps=300)
+    )
     seed: int = 0
 
 

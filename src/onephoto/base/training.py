@@ -34,7 +34,7 @@ class Trainer:
         self.module = module
         self.settings = settings
         self.step_count = 0
-        self._working = [parameter for parameter in module.parameters() if parameter.requires_grad]
+        self._working: list[Tensor] = [parameter for parameter in module.parameters() if parameter.requires_grad]
         self._names = [name for name, parameter in module.named_parameters() if parameter.requires_grad]
         self._masters = [parameter.detach().float().clone() for parameter in self._working]
         self._average = [master.clone() for master in self._masters]

@@ -74,7 +74,7 @@ def attention_layers(backbone: Backbone, factors: tuple[int, ...] | None) -> tup
 def class_anchor(backbone: Backbone, prompt: str, subject: str, factors: tuple[int, ...] | None) -> Anchor:
     """The reference prompt, with the class word in place of V*, encoded once and projected to K at each layer."""
     layers = attention_layers(backbone, factors)
-    context = encode_plain(backbone, prompt.format(subject)).contexts
+    context = encode_plain(backbone, prompt.format(subject)).contexts.to(backbone.dtype)
     keys = tuple(project_keys(layer, context) for layer in layers)
     return Anchor(layers, keys, class_word_length(backbone, subject))
 

@@ -1,0 +1,191 @@
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+from tiny import tiny_backbone
+from torch import Tensor
+
+from onephoto.backbone.hooks import Records
+from onephoto.backbone.load import Backbone
+from onephoto.backbone.method import Batch
+from onephoto.core.attention_loss import attention_loss
+from onephoto.errors import IdentityFileError, SettingError
+from onephoto.learn import checkpoint
+from onephoto.learn.data import batch_drawer, encode_photos
+from onephoto.learn.fit import State, fit
+from onephoto.methods import get_method, sefi
+from onephoto.methods.sefi import Anchor, Sefi, SefiSettings, face_wise_loss, pair_table
+
+
+@pytest.fixture(scope="module")
+def backbone() -> Backbone:
+    return tiny_backbone("sd1")
+
+
+def drawn(backbone: Backbone, size: int = 5) -> Batch:
+    latents = torch.randn(1, 4, backbone.latent_size, backbone.latent_size, generator=seeded(7))
+    options = {"batch_size": size, "num_stages": 5, "num_timesteps": backbone.num_timesteps}
+    return batch_drawer(latents, **options)(0, seeded(8))
+
+
+def seeded(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def learner(backbone: Backbone, subject: str = "person", **settings: object) -> Sefi:
+    return Sefi(backbone, subject=subject, settings=SefiSettings(attention_factors=(1, 2), **settings))
+
+
+def with_pairs(method: Sefi, monkeypatch: pytest.MonkeyPatch) -> dict[str, Tensor]:
+    """Random leaf tokens in the module's place, so that each token's own gradient can be read."""
+    pairs = {
+        name: (word + 0.3 * word.norm() * torch.randn(5, 2, len(word), generator=seeded())).requires_grad_()
+        for name, word in method.words.items()
+    }
+    monkeypatch.setattr(method, "table", lambda: pair_table(pairs))
+    return pairs
+
+
+def test_learning_begins_where_the_class_prompt_stands(backbone: Backbone) -> None:
+    losses = learner(backbone).loss(drawn(backbone))
+    assert losses["attention"].item() == pytest.approx(0, abs=1e-6)
+    assert losses["loss"].item() == pytest.approx(losses["denoising"].item())
+
+
+def test_the_loss_is_the_weighted_sum(backbone: Backbone, monkeypatch: pytest.MonkeyPatch) -> None:
+    method = learner(backbone, attention_weight=0.5)
+    with_pairs(method, monkeypatch)
+    losses = method.loss(drawn(backbone))
+    assert losses["attention"].item() > 0
+    assert losses["loss"].item() == pytest.approx((losses["denoising"] + 0.5 * losses["attention"]).item())
+
+
+def test_gradients_reach_the_module_and_nothing_of_the_backbone(backbone: Backbone) -> None:
+    method, batch = learner(backbone), drawn(backbone)
+    for report in fit(method, lambda step, generator: batch, steps=2, learning_rate=1e-3, generator=seeded()):
+        assert report.losses["loss"] > 0
+    method.loss(batch)["loss"].backward()
+    assert all(parameter.grad is not None and bool(parameter.grad.any()) for parameter in method.parameters())
+    frozen = [*backbone.unet.parameters(), *(p for encoder in backbone.text_encoders for p in encoder.parameters())]
+    assert all(parameter.grad is None for parameter in frozen)
+
+
+@pytest.mark.parametrize("family", ["sd1", "sd2", "sdxl"])
+def test_every_family_learns_in_a_module_for_each_encoder(family: str) -> None:
+    model = tiny_backbone(family)
+    method, photo = learner(model), Image.linear_gradient("L").convert("RGB")
+    latents = encode_photos(model, [photo], generator=seeded())
+    draw_batch = batch_drawer(latents, batch_size=5, num_stages=5, num_timesteps=model.num_timesteps)
+    batch = draw_batch(0, seeded())
+    options = {"steps": 12, "learning_rate": 5e-3, "generator": seeded()}
+    losses = [report.losses["loss"] for report in fit(method, lambda step, generator: batch, **options)]
+    assert losses[-1] < losses[0]
+    assert set(method.tensors()) == {f"tokens.{name}" for name in model.encoder_names}
+    for name, rows in method.table().vectors.items():
+        assert (rows[:, 0] - method.words[name]).norm(dim=-1).min() > 0
+
+
+def test_a_batch_moves_the_tokens_of_its_stages_alone(backbone: Backbone, monkeypatch: pytest.MonkeyPatch) -> None:
+    method = learner(backbone)
+    pairs = with_pairs(method, monkeypatch)
+    whole = drawn(backbone)
+    method.loss(Batch(whole.latents[:2], whole.noise[:2], whole.timesteps[:2]))["loss"].backward()
+    for rows in pairs.values():
+        assert rows.grad is not None
+        assert rows.grad.abs().sum(dim=-1).gt(0).tolist() == [[True, True]] * 2 + [[False, False]] * 3
+
+
+@pytest.mark.parametrize("detach_queries", [False, True])
+def test_with_queries_detached_the_attention_loss_trains_k_tokens_alone(
+    backbone: Backbone, monkeypatch: pytest.MonkeyPatch, detach_queries: bool
+) -> None:
+    method = learner(backbone, detach_queries=detach_queries)
+    pairs = with_pairs(method, monkeypatch)
+    method.loss(drawn(backbone))["attention"].backward()
+    for rows in pairs.values():
+        assert rows.grad is not None and bool(rows.grad[:, 0].any())
+        assert bool(rows.grad[:, 1].any()) is not detach_queries
+
+
+def test_without_weight_nothing_is_recorded(backbone: Backbone, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(layers: object) -> None:
+        raise AssertionError("recording")
+
+    monkeypatch.setattr(sefi, "recording", refuse)
+    monkeypatch.setattr(sefi, "project_keys", refuse)
+    losses = learner(backbone, attention_weight=0).loss(drawn(backbone))
+    assert set(losses) == {"loss", "denoising"}
+
+
+def test_a_class_word_of_two_tokens_meets_one_column() -> None:
+    """Queries that look at one column each: V*, either half of the class word, or a later token; all cost nothing."""
+    query = 50 * torch.eye(4)[None, None]
+    target_key, class_key = torch.zeros(1, 1, 5, 4), torch.zeros(1, 1, 5, 4)
+    target_key[0, 0, 0] = class_key[0, 0, 0] = torch.tensor([1.0, 0, 0, 0])
+    target_key[0, 0, 1] = torch.tensor([0, 1.0, 1, 0])
+    class_key[0, 0, 1], class_key[0, 0, 2] = torch.tensor([0, 1.0, 0, 0]), torch.tensor([0, 0, 1.0, 0])
+    target_key[0, 0, 2] = class_key[0, 0, 3] = torch.tensor([0, 0, 0, 1.0])
+    anchor = Anchor((), (class_key,), 2)
+    records = Records([query], [target_key])
+    assert face_wise_loss(anchor, records, [1], detach_queries=False).item() == pytest.approx(0, abs=1e-6)
+    assert face_wise_loss(Anchor((), (class_key,), 1), records, [1], detach_queries=False).item() > 10
+
+
+def test_the_attention_loss_of_equal_lengths_is_the_plain_one() -> None:
+    query, key, anchor_key = (torch.randn(2, 3, n, 8, generator=seeded(n)) for n in (16, 6, 6))
+    maps = [(query @ keys.transpose(-1, -2) / 8**0.5).softmax(dim=-1) for keys in (key, anchor_key)]
+    loss = face_wise_loss(Anchor((), (anchor_key,), 1), Records([query], [key]), [3], detach_queries=False)
+    torch.testing.assert_close(loss, attention_loss(maps[:1], maps[1:]))
+
+
+def test_a_longer_class_word_learns(backbone: Backbone) -> None:
+    method = learner(backbone, subject="plush toy")
+    losses = method.loss(drawn(backbone))
+    assert method.prompt == "a photo of a {}"
+    assert method.anchor is not None and method.anchor.num_tokens == 2
+    assert 0 < losses["attention"].item() < 256
+
+
+def test_the_file_keeps_ten_tokens_and_gives_the_table_back(backbone: Backbone) -> None:
+    method = learner(backbone)
+    tensors = method.tensors()
+    (width,) = {len(word) for word in method.words.values()}
+    assert {name: tuple(rows.shape) for name, rows in tensors.items()} == {"tokens.text_encoder": (5, 2, width)}
+    table, again = method.table(), get_method("sefi").table(tensors, {})
+    assert torch.equal(table.key, again.key) and torch.equal(table.value, again.value)
+    assert torch.equal(table.vectors["text_encoder"], again.vectors["text_encoder"])
+    assert again.key[:, 0].tolist() == [0, 2, 4, 6, 8] and again.value[:, 0].tolist() == [1, 3, 5, 7, 9]
+
+
+def test_other_tensors_are_refused() -> None:
+    with pytest.raises(IdentityFileError, match="pairs of tokens"):
+        get_method("sefi").table({"tokens.text_encoder": torch.zeros(1, 8)}, {})
+    with pytest.raises(IdentityFileError, match="no tokens"):
+        get_method("sefi").table({}, {})
+
+
+def test_a_resumed_run_repeats_the_uninterrupted_one(backbone: Backbone, tmp_path: Path) -> None:
+    def run(method: Sefi, steps: int, start: State | None = None) -> State:
+        draw_batch = batch_drawer(drawn(backbone).latents, batch_size=2, num_stages=5, num_timesteps=100)
+        reports = fit(method, draw_batch, steps=steps, learning_rate=1e-3, generator=seeded(), start=start)
+        return list(reports)[-1].state()
+
+    whole, first, second = (learner(backbone) for _ in range(3))
+    run(whole, 6)
+    checkpoint.save(tmp_path / "half", run(first, 3), {})
+    run(second, 6, checkpoint.load(tmp_path / "half")[0])
+    assert torch.equal(whole.tensors()["tokens.text_encoder"], second.tensors()["tokens.text_encoder"])
+
+
+def test_layers_are_chosen_by_factor(backbone: Backbone) -> None:
+    assert {layer.factor for layer in sefi.attention_layers(backbone, (2,))} == {2}
+    assert {layer.factor for layer in sefi.attention_layers(backbone, None)} <= {1, 2}
+    with pytest.raises(SettingError, match="choose attention_factors"):
+        sefi.attention_layers(backbone, (64,))
+
+
+@pytest.mark.parametrize("settings", [{"num_stages": 0}, {"steps": 0}, {"attention_weight": -1}, {"prompt": "a photo"}])
+def test_senseless_settings_are_refused(settings: dict[str, object]) -> None:
+    with pytest.raises(SettingError):
+        SefiSettings(**settings)

@@ -120,9 +120,21 @@ def _hair(
     filled = clamp((away[0] * light[9] + away[1] * light[10] + away[2] * light[11] + 0.5) / 1.5) * sky_open * 0.8
     up = 0.5 + 0.5 * away[1]
     shade = (0.75 + 0.5 * tint) * (0.55 + 0.45 * along) * 0.95
-    red = albedo[0] * shade * (light[0] * diffuse + (light[6] * (1 - up) + light[3] * up) * sky_open * 0.9 + light[12] * filled)
-    green = albedo[1] * shade * (light[1] * diffuse + (light[7] * (1 - up) + light[4] * up) * sky_open * 0.9 + light[13] * filled)
-    blue = albedo[2] * shade * (light[2] * diffuse + (light[8] * (1 - up) + light[5] * up) * sky_open * 0.9 + light[14] * filled)
+    red = (
+        albedo[0]
+        * shade
+        * (light[0] * diffuse + (light[6] * (1 - up) + light[3] * up) * sky_open * 0.9 + light[12] * filled)
+    )
+    green = (
+        albedo[1]
+        * shade
+        * (light[1] * diffuse + (light[7] * (1 - up) + light[4] * up) * sky_open * 0.9 + light[13] * filled)
+    )
+    blue = (
+        albedo[2]
+        * shade
+        * (light[2] * diffuse + (light[8] * (1 - up) + light[5] * up) * sky_open * 0.9 + light[14] * filled)
+    )
     return (
         red + light[0] * (white + albedo[0] * tinted),
         green + light[1] * (white + albedo[1] * tinted),

@@ -98,7 +98,12 @@ def project(positions: Floats, axes: Floats, focal: float, size: tuple[int, int]
 
 @njit(**COMPILE)
 def _cut_away(
-    corners: tuple[int, int, int], weights: tuple[float, float, float], paint: Floats, cover: Floats, garment: Ints, cloth: bool
+    corners: tuple[int, int, int],
+    weights: tuple[float, float, float],
+    paint: Floats,
+    cover: Floats,
+    garment: Ints,
+    cloth: bool,
 ) -> bool:
     """True where a pixel of a triangle lies outside its garment or behind its cut."""
     a, b, c = corners
@@ -131,8 +136,14 @@ def fill(
         if not cloth and cover[a] < 0 and cover[b] < 0 and cover[c] < 0:
             continue
         lift = LASH_LIFT if materials[t] == LASHES else 1.0
-        left, right = max(0, int(math.floor(min(ax, bx, cx) - 0.5))), min(width - 1, int(math.ceil(max(ax, bx, cx) - 0.5)))
-        top, bottom = max(0, int(math.floor(min(ay, by, cy) - 0.5))), min(height - 1, int(math.ceil(max(ay, by, cy) - 0.5)))
+        left, right = (
+            max(0, math.floor(min(ax, bx, cx) - 0.5)),
+            min(width - 1, math.ceil(max(ax, bx, cx) - 0.5)),
+        )
+        top, bottom = (
+            max(0, math.floor(min(ay, by, cy) - 0.5)),
+            min(height - 1, math.ceil(max(ay, by, cy) - 0.5)),
+        )
         for y in range(top, bottom + 1):
             for x in range(left, right + 1):
                 px, py = x + 0.5, y + 0.5
@@ -153,7 +164,9 @@ def fill(
 
 
 @njit(**COMPILE)
-def fill_hair(screen: Floats, count: int, widths: Floats, nearest: Floats, index: Ints, weights: Floats, first: int) -> None:
+def fill_hair(
+    screen: Floats, count: int, widths: Floats, nearest: Floats, index: Ints, weights: Floats, first: int
+) -> None:
     """Draw hair ribbons (two triangles a segment, numbered from `first`) into the visibility buffer."""
     height, width = nearest.shape
     flat = widths.ravel()
@@ -173,8 +186,14 @@ def fill_hair(screen: Floats, count: int, widths: Floats, nearest: Floats, index
             area = (bx - ax) * (cy - ay) - (cx - ax) * (by - ay)
             if abs(area) < 1e-7:
                 continue
-            left, right = max(0, int(math.floor(min(ax, bx, cx) - 0.5))), min(width - 1, int(math.ceil(max(ax, bx, cx) - 0.5)))
-            top, bottom = max(0, int(math.floor(min(ay, by, cy) - 0.5))), min(height - 1, int(math.ceil(max(ay, by, cy) - 0.5)))
+            left, right = (
+                max(0, math.floor(min(ax, bx, cx) - 0.5)),
+                min(width - 1, math.ceil(max(ax, bx, cx) - 0.5)),
+            )
+            top, bottom = (
+                max(0, math.floor(min(ay, by, cy) - 0.5)),
+                min(height - 1, math.ceil(max(ay, by, cy) - 0.5)),
+            )
             for y in range(top, bottom + 1):
                 for x in range(left, right + 1):
                     px, py = x + 0.5, y + 0.5
@@ -214,7 +233,9 @@ def light_axes(key: Floats) -> Floats:
 
 
 @njit(**COMPILE)
-def fill_shadow(positions: Floats, triangles: Ints, cover: Floats, axes: Floats, center: Floats, radius: float, shadow: Floats) -> None:
+def fill_shadow(
+    positions: Floats, triangles: Ints, cover: Floats, axes: Floats, center: Floats, radius: float, shadow: Floats
+) -> None:
     """Draw triangles into the shadow map (size,size): height towards the light of what the light meets first."""
     size = len(shadow)
     for t in range(len(triangles)):
@@ -227,8 +248,8 @@ def fill_shadow(positions: Floats, triangles: Ints, cover: Floats, axes: Floats,
         area = (bx - ax) * (cy - ay) - (cx - ax) * (by - ay)
         if abs(area) < 1e-7:
             continue
-        left, right = max(0, int(math.floor(min(ax, bx, cx)))), min(size - 1, int(math.ceil(max(ax, bx, cx))))
-        top, bottom = max(0, int(math.floor(min(ay, by, cy)))), min(size - 1, int(math.ceil(max(ay, by, cy))))
+        left, right = max(0, math.floor(min(ax, bx, cx))), min(size - 1, math.ceil(max(ax, bx, cx)))
+        top, bottom = max(0, math.floor(min(ay, by, cy))), min(size - 1, math.ceil(max(ay, by, cy)))
         for y in range(top, bottom + 1):
             for x in range(left, right + 1):
                 px, py = x + 0.5, y + 0.5
@@ -241,7 +262,9 @@ def fill_shadow(positions: Floats, triangles: Ints, cover: Floats, axes: Floats,
 
 
 @njit(**COMPILE)
-def _on_map(point: tuple[float, float, float], axes: Floats, center: Floats, radius: float, size: int) -> tuple[float, float, float]:
+def _on_map(
+    point: tuple[float, float, float], axes: Floats, center: Floats, radius: float, size: int
+) -> tuple[float, float, float]:
     """Place of a point on the shadow map (texels) and its height towards the light."""
     dx, dy, dz = point[0] - center[0], point[1] - center[1], point[2] - center[2]
     u = dx * axes[0, 0] + dy * axes[0, 1] + dz * axes[0, 2]

@@ -1,0 +1,1 @@
+"""A user's diffusion model, frozen: loading it, prompts with learned people in them, and the hooks that route them."""

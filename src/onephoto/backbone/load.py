@@ -1,0 +1,256 @@
+"""A Stable Diffusion model of any family as one frozen `Backbone`."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import DiffusionPipeline, StableDiffusionPipeline, StableDiffusionXLPipeline
+from torch import Tensor
+
+from onephoto.backbone.hooks import CrossAttentionLayer, conditioned, cross_attention_layers
+from onephoto.backbone.prompts import Conditioning
+from onephoto.core.packing import pack
+from onephoto.errors import ModelError
+
+__all__ = ["Backbone", "CrossAttentionLayer", "load_backbone", "wrap_pipeline"]
+
+FINGERPRINT_ROWS = 64
+UNSUPPORTED = {
+    "Flux": "Flux", "StableDiffusion3": "Stable Diffusion 3", "PixArt": "PixArt", "HunyuanDiT": "Hunyuan-DiT",
+    "Kandinsky": "Kandinsky", "Sana": "Sana", "QwenImage": "Qwen-Image", "StableCascade": "Stable Cascade",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """A frozen text-to-image model; what it is made of stays reachable through `pipeline`."""
+
+    pipeline: Any
+    family: str
+    model_id: str
+
+    @property
+    def unet(self) -> Any:
+        """The U-Net."""
+        return self.pipeline.unet
+
+    @property
+    def vae(self) -> Any:
+        """The autoencoder."""
+        return self.pipeline.vae
+
+    @property
+    def encoder_names(self) -> tuple[str, ...]:
+        """The names of its text encoders, as diffusers has them."""
+        return ("text_encoder", "text_encoder_2") if self.family == "sdxl" else ("text_encoder",)
+
+    @property
+    def text_encoders(self) -> tuple[Any, ...]:
+        """One text encoder, or SDXL's two."""
+        return tuple(getattr(self.pipeline, name) for name in self.encoder_names)
+
+    @property
+    def tokenizers(self) -> tuple[Any, ...]:
+        """The tokenizer of each text encoder."""
+        return tuple(getattr(self.pipeline, name.replace("text_encoder", "tokenizer")) for name in self.encoder_names)
+
+    @cached_property
+    def alphas_cumprod(self) -> Tensor:
+        """The noise schedule (T,), float32."""
+        return self.pipeline.scheduler.alphas_cumprod.float().to(self.device)
+
+    @property
+    def prediction_type(self) -> str:
+        """What the U-Net predicts: "epsilon", "v_prediction" or "sample"."""
+        return self.pipeline.scheduler.config.prediction_type
+
+    @property
+    def num_timesteps(self) -> int:
+        """T."""
+        return self.pipeline.scheduler.config.num_train_timesteps
+
+    @property
+    def latent_size(self) -> int:
+        """Side of the latent picture that the model was trained on."""
+        return self.unet.config.sample_size
+
+    @property
+    def image_size(self) -> int:
+        """Side of that picture in pixels."""
+        return self.latent_size * 2 ** (len(self.vae.config.block_out_channels) - 1)
+
+    @property
+    def max_length(self) -> int:
+        """L, prompt tokens with BOS and EOS."""
+        return self.tokenizers[0].model_max_length
+
+    @property
+    def device(self) -> torch.device:
+        """Where the U-Net is."""
+        return self.unet.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """What the U-Net computes in."""
+        return self.unet.dtype
+
+    @cached_property
+    def layers(self) -> tuple[CrossAttentionLayer, ...]:
+        """The U-Net's cross-attention layers in the order in which they run."""
+        return cross_attention_layers(self.unet)
+
+    @torch.no_grad()
+    def encode_image(self, pixels: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """Pixels (B, 3, H, W) in [-1, 1] -> scaled latents (B, c, h, w), drawn from the autoencoder's posterior."""
+        posterior = self.vae.encode(pixels.to(self.vae.device, self.vae.dtype)).latent_dist
+        return (posterior.sample(generator) * self.vae.config.scaling_factor).to(self.dtype)
+
+    @torch.no_grad()
+    def decode(self, latents: Tensor) -> Tensor:
+        """Scaled latents (B, c, h, w) -> pixels (B, 3, H, W) in about [-1, 1]."""
+        return self.vae.decode((latents / self.vae.config.scaling_factor).to(self.vae.dtype)).sample
+
+    def class_vectors(self, word: str) -> dict[str, Tensor]:
+        """Token embeddings of a class word for each text encoder: {encoder name: (n, width)}."""
+        vectors = {}
+        for name, encoder, tokenizer in zip(self.encoder_names, self.text_encoders, self.tokenizers, strict=True):
+            ids = tokenizer(word, add_special_tokens=False, return_tensors="pt").input_ids[0]
+            vectors[name] = encoder.get_input_embeddings().weight[ids.to(self.device)].detach().clone()
+        return vectors
+
+    def fingerprint_rows(self) -> dict[str, Tensor]:
+        """64 rows of each original vocabulary, evenly spaced: {encoder name: (64, width)}, float32 on the CPU."""
+        rows = {}
+        for name, encoder, tokenizer in zip(self.encoder_names, self.text_encoders, self.tokenizers, strict=True):
+            # Rows that a program added behind the original vocabulary do not count.
+            places = torch.linspace(0, tokenizer.vocab_size - 1, FINGERPRINT_ROWS).long()
+            rows[name] = encoder.get_input_embeddings().weight[places].detach().float().cpu()
+        return rows
+
+    def attention_shapes(self) -> dict[str, tuple[int, int]]:
+        """Shape of each cross-attention's K projection: {layer name: (out, in)}."""
+        return {layer.name: tuple(layer.module.to_k.weight.shape) for layer in self.layers}
+
+    def added_conditions(self, conditioning: Conditioning, batch: int) -> dict[str, Any]:
+        """SDXL's pooled prompt and sizes as the U-Net takes them; nothing for other families."""
+        if conditioning.pooled is None:
+            return {}
+        size = self.image_size
+        sizes = torch.tensor([size, size, 0, 0, size, size], dtype=self.dtype, device=self.device)
+        pooled = conditioning.pooled.to(self.dtype)
+        return {"added_cond_kwargs": {"text_embeds": pooled.expand(batch, -1), "time_ids": sizes.expand(batch, -1)}}
+
+    def predict(self, noisy: Tensor, t: Tensor, conditioning: Conditioning) -> Tensor:
+        """Predict under one prompt, each sample at its own timestep: (B, c, h, w), (B,) -> (B, c, h, w)."""
+        contexts = conditioning.contexts.to(self.dtype)
+        packed = pack(contexts[None]).expand(len(noisy), -1, -1)
+        added = self.added_conditions(conditioning, len(noisy))
+        with conditioned(
+            self.unet, self.layers, conditioning.routing, length=self.max_length, num_timesteps=self.num_timesteps,
+            num_contexts=len(contexts),
+        ):  # fmt: skip
+            return self.unet(noisy.to(self.dtype), t, encoder_hidden_states=packed, **added).sample
+
+
+def wrap_pipeline(pipeline: Any, model_id: str = "") -> Backbone:
+    """A user's own diffusers pipeline as a Backbone, its weights frozen; raises ModelError for other families."""
+    family = _family(pipeline)
+    for name in ("unet", "vae", "text_encoder", "text_encoder_2"):
+        module = getattr(pipeline, name, None)
+        if module is not None:
+            module.requires_grad_(False).eval()
+    return Backbone(pipeline, family, model_id or str(getattr(pipeline, "name_or_path", "") or type(pipeline).__name__))
+
+
+def _family(pipeline: Any) -> str:
+    kind = type(pipeline).__name__
+    for prefix, name in UNSUPPORTED.items():
+        if kind.startswith(prefix):
+            raise ModelError(f"{name} models are not supported yet; use a Stable Diffusion 1.x, 2.x or SDXL model")
+    unet = getattr(pipeline, "unet", None)
+    if unet is None or getattr(pipeline, "text_encoder", None) is None:
+        raise ModelError(f"{kind} has no U-Net with a text encoder; use a Stable Diffusion 1.x, 2.x or SDXL model")
+    if getattr(pipeline, "text_encoder_2", None) is not None:
+        return "sdxl"
+    return "sd2" if pipeline.scheduler.config.prediction_type == "v_prediction" else "sd1"
+
+
+def load_backbone(
+    model: str | Path = "mini", *, device: str = "cpu", dtype: torch.dtype = torch.float32, offline: bool = False
+) -> Backbone:
+    """Load "mini" (the embedded model), a folder, a .safetensors checkpoint or a hub id; offline asks no hub.
+
+    Raises ModelError in one line when the model is missing, gated, or of a family that is not supported.
+    """
+    path = embedded_model() if str(model) == "mini" else Path(model)
+    options = {"torch_dtype": dtype, "local_files_only": offline}
+    if path.is_file():
+        pipeline = _from_file(path, options)
+    elif path.is_dir():
+        _refuse_by_index(path)
+        pipeline = _from_pretrained(str(path), options)
+    elif str(model) == "mini":
+        raise ModelError("the embedded model's weights are not there; make them with: onephoto base train")
+    elif path.is_absolute() or str(model).count("/") != 1:
+        raise ModelError(
+            f"{model}: no such folder or file; give a folder, a .safetensors file or a hub id like org/name"
+        )
+    else:
+        pipeline = _from_pretrained(str(model), options)
+    pipeline.to(device)
+    pipeline.set_progress_bar_config(disable=True)
+    return wrap_pipeline(pipeline, str(model))
+
+
+def embedded_model() -> Path:
+    """Where the embedded model's weights lie in the package."""
+    return Path(str(resources.files("onephoto") / "weights" / "mini"))
+
+
+def _refuse_by_index(folder: Path) -> None:
+    """Unsupported families are named before gigabytes are read."""
+    index = folder / "model_index.json"
+    if not index.exists():
+        raise ModelError(
+            f"{folder}: no model_index.json, so not a diffusers folder; convert it, or give its .safetensors"
+        )
+    kind = json.loads(index.read_text()).get("_class_name", "")
+    for prefix, name in UNSUPPORTED.items():
+        if kind.startswith(prefix):
+            raise ModelError(f"{folder}: {name} models are not supported yet; use Stable Diffusion 1.x, 2.x or SDXL")
+
+
+def _from_pretrained(model: str, options: Mapping[str, Any]) -> Any:
+    try:
+        return DiffusionPipeline.from_pretrained(model, **options)
+    except (OSError, ValueError) as error:
+        text = str(error)
+        if "gated" in text or "401" in text or "403" in text:
+            raise ModelError(f"{model}: access to it must be granted first; log in with: hf auth login") from error
+        raise ModelError(
+            f"{model}: cannot be loaded ({text.splitlines()[0][:160]}); check the name or give a folder"
+        ) from error
+
+
+def _from_file(path: Path, options: Mapping[str, Any]) -> Any:
+    if path.suffix != ".safetensors":
+        raise ModelError(f"{path.name}: only .safetensors checkpoints are read; convert it, since pickles can run code")
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, "pt") as tensors:
+            xl = any(key.startswith("conditioner.embedders.1") for key in tensors.keys())  # noqa: SIM118
+        kind = StableDiffusionXLPipeline if xl else StableDiffusionPipeline
+        return kind.from_single_file(str(path), **options)
+    except SafetensorError as error:
+        raise ModelError(f"{path.name}: not a whole safetensors file ({error}); download it again") from error
+    except (OSError, ValueError) as error:
+        first = str(error).splitlines()[0][:160]
+        raise ModelError(
+            f"{path.name}: cannot be loaded ({first}); its configuration may need the network once"
+        ) from error

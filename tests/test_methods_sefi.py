@@ -140,7 +140,7 @@ def test_the_attention_loss_of_equal_lengths_is_the_plain_one() -> None:
 
 
 def test_a_longer_class_word_learns(backbone: Backbone) -> None:
-    method = learner(backbone, subject="plush toy")
+    method = learner(backbone, subject="teddy bear")
     losses = method.loss(drawn(backbone))
     assert method.prompt == "a photo of a {}"
     assert method.anchor is not None and method.anchor.num_tokens == 2

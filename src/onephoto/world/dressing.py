@@ -12,7 +12,7 @@ from onephoto.world.shots import Shot
 from onephoto.world.skin import linear, smoothstep
 from onephoto.world.visibility import vertex_normals
 from onephoto.world.wardrobe import COLOUR_RGB, Clothes
-from onephoto.world.worn import under_cap
+from onephoto.world.worn import pressed_under_cap
 
 Floats = NDArray[np.float32]
 
@@ -62,7 +62,7 @@ def _body_mesh(shaped: ShapedPerson, figure: Posed, clothes: Clothes) -> Mesh:
     visible = shaped.visible.copy()
     skin, nearest = shaped.garment_nearest.T
     visible[skin] = np.where((cover[nearest] > HIDDEN_COVER) & (rest[skin, 1] < HIDDEN_BELOW), -1, visible[skin])
-    visible[garment] = np.where(rest[garment, 1] < COLLAR_TOP, 1, -1)
+    visible[garment] = np.where(rest[garment, 1] < COLLAR_TOP, cover[garment], -1)
     attributes = np.stack([visible, shaped.gloss, shaped.scalp - shaped.beard, shaped.lips], 1)
     return Mesh(
         positions=positions,
@@ -75,16 +75,16 @@ def _body_mesh(shaped: ShapedPerson, figure: Posed, clothes: Clothes) -> Mesh:
 
 
 def _strands(shaped: ShapedPerson, figure: Posed, *, capped: bool, every: int) -> Strands:
-    """Hair and beard; a cap hides what is under it. `every` draws each n-th strand, thicker, for small pictures."""
-    own = shaped.strands
-    widths = own.widths
+    """Hair and beard, pressed down under a cap; `every` draws each n-th strand, thicker, for small pictures."""
+    own, head = shaped.strands, figure.head
+    points = figure.strand_points[::every]
     if capped:
-        widths = np.where(under_cap(shaped, own.points), 0, widths).astype(np.float32)
-    thicker = np.float32(1 + 0.55 * (every - 1))
+        at_rest = (points - head.translation) @ head.rotation
+        points = head(pressed_under_cap(shaped, at_rest).astype(np.float32))
     return Strands(
-        points=figure.strand_points[::every],
+        points=points,
         colors=own.colours[::every],
-        widths=widths[::every] * thicker,
+        widths=own.widths[::every] * np.float32(1 + 0.55 * (every - 1)),
         kinds=own.kinds[::every],
     )
 

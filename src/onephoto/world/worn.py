@@ -1,7 +1,6 @@
 """Things worn on head and neck, fitted to the person: each maker returns solids in the person's rest pose."""
 
 import numpy as np
-from numpy.typing import NDArray
 
 from onephoto.world.body import load_body, rotation
 from onephoto.world.figure import ShapedPerson
@@ -11,6 +10,8 @@ LENS_SEGMENTS = 28
 CAP_TILT = -0.10
 """Radians by which a cap is tipped back."""
 CAP_CLEARANCE = 0.10
+PRESSED = 0.90
+"""Share of a cap's half axes within which it keeps the hair."""
 
 
 def _lens_outline(shaped: ShapedPerson, side: int, size: tuple[float, float], squareness: float) -> Array:
@@ -94,10 +95,13 @@ def cap_visor(shaped: ShapedPerson) -> Solid:
     return surface(place, 17, 12, wrap=False).moved(tilt, centre)
 
 
-def under_cap(shaped: ShapedPerson, points: Array) -> NDArray[np.bool_]:
-    """Which points (..., 3) of the rest pose a cap presses down or hides."""
-    centre, _, tilt = _cap_frame(shaped)
-    return ((points - centre) @ tilt)[..., 1] > -0.03
+def pressed_under_cap(shaped: ShapedPerson, points: Array) -> Array:
+    """Points of hair (..., 3) of the rest pose, those above the rim pressed down until the crown hides them."""
+    centre, radii, tilt = _cap_frame(shaped)
+    local = (points - centre) @ tilt
+    reach = np.linalg.norm(local / radii, axis=-1, keepdims=True)
+    inside = np.minimum(1, PRESSED / np.maximum(reach, 1e-6))
+    return np.where(local[..., 1:2] > -0.03, local * inside, local) @ tilt.T + centre
 
 
 def earring_pair(shaped: ShapedPerson, length: float) -> Solid:

@@ -1,0 +1,129 @@
+"""Render many pictures into a folder of shards: pixels as .npy, captions and facts as one JSON line a picture."""
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from onephoto.errors import WorldError
+from onephoto.world.people import person
+from onephoto.world.picture import Picture, take_picture
+from onephoto.world.shots import sample_shot
+
+SHARD = 512
+"""About how many pictures lie in a shard; a person's pictures always lie in one."""
+SINGLE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
+
+
+@dataclass(frozen=True)
+class Shard:
+    """People of one shard and how they are taken; its number orders and names it."""
+
+    number: int
+    people: range
+    shots_per_person: int
+    size: int
+    seed: int
+
+    def paths(self, folder: Path) -> tuple[Path, Path]:
+        """The shard's files: pixels and records."""
+        stem = folder / f"{self.number:05d}"
+        return stem.with_suffix(".npy"), stem.with_suffix(".jsonl")
+
+
+def shards_of(people: range, shots_per_person: int, *, size: int, seed: int) -> list[Shard]:
+    """Divide people into shards, independently of who renders them."""
+    each = max(1, SHARD // shots_per_person)
+    starts = range(0, len(people), each)
+    return [Shard(k, people[first : first + each], shots_per_person, size, seed) for k, first in enumerate(starts)]
+
+
+def pictures_of(shard: Shard) -> Iterator[Picture]:
+    """The pictures of a shard; each depends on the data set's seed, the person and its own number alone."""
+    for seed in shard.people:
+        somebody = person(seed)
+        for number in range(shard.shots_per_person):
+            rng = np.random.default_rng([shard.seed, seed, number])
+            yield take_picture(somebody, sample_shot(rng, somebody), size=shard.size)
+
+
+def record(picture: Picture) -> dict[str, Any]:
+    """What is written beside a picture: three captions and the facts."""
+    return {"captions": list(picture.captions), "facts": picture.facts}
+
+
+def write_shard(shard: Shard, folder: Path) -> int:
+    """Render a shard unless it is there; files appear only when they are whole. Returns the number of pictures."""
+    pixels, records = shard.paths(folder)
+    count = len(shard.people) * shard.shots_per_person
+    if pixels.exists() and records.exists():
+        return count
+    images = np.empty((count, shard.size, shard.size, 3), np.uint8)
+    lines = []
+    for row, picture in enumerate(pictures_of(shard)):
+        images[row] = picture.image
+        lines.append(json.dumps(record(picture), separators=(",", ":")))
+    records_part, pixels_part = records.with_suffix(".jsonl.part"), pixels.with_suffix(".npy.part")
+    records_part.write_text("\n".join(lines) + "\n")
+    with pixels_part.open("wb") as stream:
+        np.save(stream, images)
+    # Records first: whoever sees the pixels may rely on their records.
+    os.replace(records_part, records)
+    os.replace(pixels_part, pixels)
+    return count
+
+
+def _settled(folder: Path, settings: dict[str, Any]) -> None:
+    """Write the settings, or refuse a folder that was begun with others."""
+    path = folder / "settings.json"
+    if not path.exists():
+        path.write_text(json.dumps(settings, indent=1) + "\n")
+    elif (known := json.loads(path.read_text())) != settings:
+        raise WorldError(f"{folder}: begun with other settings ({known}); choose another folder or the same settings")
+
+
+def render(
+    folder: Path | str,
+    people: range,
+    shots_per_person: int,
+    *,
+    size: int = 128,
+    workers: int = 1,
+    seed: int = 0,
+    progress: Callable[[int, int], None] | None = None,
+) -> int:
+    """Render people x shots into a folder and return the number of pictures; finished shards are kept.
+
+    The result is the same for any number of workers. `progress(done, total)` is called after each shard. Raises
+    WorldError for an empty range, or a folder begun with other settings.
+    """
+    if not len(people) or shots_per_person < 1:
+        raise WorldError("nothing to render: give at least one person and one shot each")
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    _settled(folder, {"people": [people.start, people.stop, people.step], "shots_per_person": shots_per_person,
+                      "size": size, "seed": seed})  # fmt: skip
+    shards = shards_of(people, shots_per_person, size=size, seed=seed)
+    total, done = len(people) * shots_per_person, 0
+    for count in _written(shards, folder, workers):
+        done += count
+        if progress is not None:
+            progress(done, total)
+    return done
+
+
+def _written(shards: list[Shard], folder: Path, workers: int) -> Iterator[int]:
+    """Number of pictures of each shard as it is finished."""
+    if workers <= 1:
+        yield from (write_shard(shard, folder) for shard in shards)
+        return
+    os.environ.update({name: "1" for name in SINGLE_THREAD if name not in os.environ})
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        futures = [pool.submit(write_shard, shard, folder) for shard in shards]
+        yield from (future.result() for future in as_completed(futures))

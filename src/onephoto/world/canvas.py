@@ -41,7 +41,8 @@ def skyline(rng: np.random.Generator) -> Floats:
     """A jagged height (SIZE,) in [0, 1] for every column: random lines of ever finer grain."""
     columns = np.linspace(0, 1, SIZE)
     grains = ((5, 1.0), (9, 0.55), (19, 0.25), (41, 0.11))
-    line = sum(weight * np.interp(columns, np.linspace(0, 1, n), rng.random(n)) for n, weight in grains)
+    lines = [weight * np.interp(columns, np.linspace(0, 1, n), rng.random(n)) for n, weight in grains]
+    line = np.sum(lines, 0)
     return ((line - line.min()) / (line.max() - line.min())).astype(np.float32)
 
 

@@ -19,10 +19,10 @@ HOLDING: Mapping[str, Arms] = MappingProxyType(
     {
         "red ball": ARM_POSES["hold right"],
         "cup": ARM_POSES["hold right"],
-        "umbrella": ARM_POSES["hold right"],
+        "umbrella": {"L": ARM_POSES["down"]["L"], "R": ((-0.45, -0.88, 0.20), (-0.02, 0.72, 0.70))},
         "book": ARM_POSES["hold both"],
         "flowers": ARM_POSES["hold right"],
-        "guitar": {"L": ((0.75, -0.65, 0.25), (0.55, 0.35, 0.75)), "R": ((-0.55, -0.8, -0.1), (0.65, -0.2, 0.75))},
+        "guitar": {"L": ((0.60, -0.75, 0.30), (0.10, 0.55, 0.80)), "R": ((-0.60, -0.75, -0.05), (0.70, 0.05, 0.70))},
     }
 )
 """How the arms hold each thing."""
@@ -65,16 +65,16 @@ def cup(figure: Posed, colour: ArrayLike) -> tuple[Piece, ...]:
 def umbrella(figure: Posed, colour: ArrayLike) -> tuple[Piece, ...]:
     """An open umbrella whose pole goes through the right hand."""
     hand, _forearm = _grip(figure, 1)
-    turn = rotation((0, 0, 1), -0.16)
+    turn = rotation((0, 0, 1), -0.25)
     grip = hand + np.array([0.0, 0.1, 0.12])
 
     def place(u: Array, v: Array) -> Array:
         angle = 2 * np.pi * u
         edge = 1 - 0.07 * np.abs(np.sin(4 * angle)) * v
-        out = 2.1 * np.sin(1.25 * v) / np.sin(1.25) * edge
+        out = 2.3 * np.sin(1.25 * v) / np.sin(1.25) * edge
         return np.stack([out * np.cos(angle), 1.25 * np.cos(1.25 * v) - 0.4, out * np.sin(angle)], 1)
 
-    top = np.array([0, 3.3, -0.35])
+    top = np.array([0.15, 3.1, -0.8])
     canopy = surface(place, 48, 10).moved(np.eye(3), top)
     pole = tube([(0, -0.7, 0.06), (0, 0.5, 0.0), top + np.array([0, 1.1, 0])], 0.055)
     return Piece(canopy.moved(turn, grip), colour, 0.6), Piece(pole.moved(turn, grip), DARK, 0.4)
@@ -82,7 +82,7 @@ def umbrella(figure: Posed, colour: ArrayLike) -> tuple[Piece, ...]:
 
 def book(figure: Posed, colour: ArrayLike) -> tuple[Piece, ...]:
     """An open book in both hands, its covers towards the camera."""
-    centre = figure.hands.mean(0) + np.array([0, 0.30, 0.20])
+    centre = figure.hands.mean(0) + np.array([0, 0.12, 0.20])
     covers, pages = [], []
     for side in (-1, 1):
         turn = rotation((0, 1, 0), side * 0.32) @ rotation((1, 0, 0), 0.35)
@@ -96,34 +96,35 @@ def flowers(figure: Posed, colour: ArrayLike) -> tuple[Piece, ...]:
     hand, _forearm = _grip(figure, 1)
     foot = hand + np.array([0.05, -0.1, 0.18])
     angle = 2.4 * np.arange(9)
-    spread = 0.13 * np.sqrt(np.arange(9))
-    heads = foot + np.stack([spread * np.cos(angle), 0.95 - 0.35 * spread, spread * np.sin(angle)], 1)
+    spread = 0.17 * np.sqrt(np.arange(9))
+    heads = foot + np.stack([spread * np.cos(angle), 1.1 - 0.35 * spread, spread * np.sin(angle)], 1)
     stems = joined(*(tube([foot, (foot + head) / 2 + np.array([0, 0.08, 0]), head], 0.03, sides=5) for head in heads))
-    blossoms = joined(*(ball(head, (0.17, 0.12, 0.17)) for head in heads))
-    hearts = joined(*(ball(head + np.array([0, 0.06, 0.10]), 0.07) for head in heads))
+    blossoms = joined(*(ball(head, (0.22, 0.15, 0.22)) for head in heads))
+    hearts = joined(*(ball(head + np.array([0, 0.07, 0.13]), 0.09) for head in heads))
     return Piece(stems, STEM, 0.7), Piece(blossoms, colour, 0.7), Piece(hearts, linear((240, 200, 70)), 0.7)
 
 
 def guitar(figure: Posed, colour: ArrayLike) -> tuple[Piece, ...]:
     """A guitar before the belly, its neck in the left hand."""
     right, left = figure.hands[1], figure.hands[0]
-    along = left - right
-    along = along / np.linalg.norm(along)
-    body = right + np.array([0.1, 0.0, 0.25])
+    body = right + np.array([-0.15, -0.10, 0.10])
+    along = left + np.array([0, -0.05, 0.05]) - body
+    reach = float(np.linalg.norm(along)) + 0.7
     turn = aligning_rotation(np.array([1.0, 0, 0]), along)
 
     def place(u: Array, v: Array) -> Array:
         angle = 2 * np.pi * u
         waist = 0.78 + 0.16 * np.cos(2 * angle) - 0.10 * np.cos(angle)
         rim = np.minimum(1.0, np.minimum(v, 1 - v) * 3)
-        return np.stack([1.05 * waist * rim * np.cos(angle), 0.78 * waist * rim * np.sin(angle), 0.18 - 0.36 * v], 1)
+        return np.stack([1.35 * waist * rim * np.cos(angle), 1.05 * waist * rim * np.sin(angle), 0.2 - 0.4 * v], 1)
 
-    shell = surface(place, 40, 13).moved(turn, body)
-    reach = float(np.linalg.norm(left - body)) + 0.6
-    neck = box((reach / 2, 0.09, 0.06)).moved(np.eye(3), (reach / 2, 0, 0.10)).moved(turn, body)
-    hole = turned([(0.0, 0.0), (0.2, 0.0)]).moved(rotation((1, 0, 0), np.pi / 2), (0.3, 0, 0.2)).moved(turn, body)
-    bridge = box((0.06, 0.26, 0.03)).moved(np.eye(3), (-0.45, 0, 0.2)).moved(turn, body)
-    return Piece(shell, colour, 0.3), Piece(joined(neck, hole, bridge), DARK, 0.5)
+    shell = surface(place, 40, 13)
+    neck = box((reach / 2, 0.10, 0.06)).moved(np.eye(3), (reach / 2, 0, 0.14))
+    head = box((0.22, 0.15, 0.06)).moved(np.eye(3), (reach + 0.2, 0, 0.10))
+    hole = turned([(0.0, 0.0), (0.26, 0.0)]).moved(rotation((1, 0, 0), np.pi / 2), (0.35, 0, 0.22))
+    bridge = box((0.07, 0.32, 0.03)).moved(np.eye(3), (-0.6, 0, 0.21))
+    dark = joined(neck, head, hole, bridge)
+    return Piece(shell.moved(turn, body), colour, 0.3), Piece(dark.moved(turn, body), DARK, 0.5)
 
 
 def chair(figure: Posed, colour: ArrayLike) -> tuple[Piece, ...]:

@@ -21,10 +21,25 @@ from onephoto.world.skin import skin_colour
 Floats = NDArray[np.float32]
 Bytes = NDArray[np.uint8]
 
-FRAMES = {"close": (1.50, -0.02), "head": (2.00, -0.14), "upper": (2.90, -0.42)}
-"""Height of the picture in heights of the head, and how far its centre lies from the head's, in heights of the head."""
-HELD_FRAMES = {"umbrella": (3.5, -0.05), "guitar": (3.4, -0.72), "book": (3.0, -0.55)}
-"""Wider frames for what would not fit."""
+
+@dataclass(frozen=True)
+class Frame:
+    """Height of the picture, and where its middle lies from the head's: upwards, and to the person's left; all in
+    heights of the head.
+    """
+
+    height: float
+    up: float = 0.0
+    aside: float = 0.0
+
+
+FRAMES = {"close": Frame(1.50, -0.02), "head": Frame(2.00, -0.14), "upper": Frame(2.90, -0.42)}
+BUSY_FRAMES = {
+    "wave": Frame(2.9, -0.30, -0.42), "hips": Frame(3.2, -0.62), "clasped": Frame(2.9, -0.62),
+    "red ball": Frame(2.8, -0.42, -0.25), "cup": Frame(2.7, -0.42, -0.15), "flowers": Frame(2.7, -0.40, -0.15),
+    "umbrella": Frame(3.3, 0.02, -0.22), "book": Frame(2.9, -0.50), "guitar": Frame(3.4, -0.70, 0.22),
+}  # fmt: skip
+"""Frames of the upper view that show what the hands do."""
 DISTANCE = 17.0
 """From the camera to what it looks at, decimetres: a portrait lens."""
 LUMA = np.array([0.2126, 0.7152, 0.0722])
@@ -57,14 +72,14 @@ class Picture:
 
 def camera_for(shot: Shot, shaped: ShapedPerson, figure: Posed, size: int, rng: np.random.Generator) -> Camera:
     """A camera that frames the head as the view asks, a little off, for a picture of `size` pixels."""
-    frame, offset = FRAMES[shot.view]
-    if shot.view == "upper" and shot.held is not None:
-        frame, offset = HELD_FRAMES.get(shot.held.kind, (frame, offset))
+    frame = FRAMES[shot.view]
+    if shot.view == "upper":
+        frame = BUSY_FRAMES.get(shot.held.kind if shot.held is not None else shot.arms, frame)
     low, high = shaped.landmarks.head_box
-    height = float(high[1] - low[1])
-    frame *= height * rng.uniform(0.95, 1.07)
-    target = figure.head((low + high) / 2) + np.array([0.025 * frame * rng.normal(), offset * height, 0])
-    target[1] += 0.015 * frame * rng.normal()
+    head = float(high[1] - low[1])
+    height = frame.height * head * rng.uniform(0.95, 1.07)
+    target = figure.head((low + high) / 2) + np.array([frame.aside * head, frame.up * head, 0])
+    target[:2] += height * rng.normal(size=2) * (0.025, 0.015)
     yaw, pitch = np.radians(shot.camera)
     back = np.array([np.sin(yaw) * np.cos(pitch), np.sin(pitch), np.cos(yaw) * np.cos(pitch)])
     right = np.cross(-back, (0, 1, 0))
@@ -72,7 +87,7 @@ def camera_for(shot: Shot, shaped: ShapedPerson, figure: Posed, size: int, rng: 
     eye, up, forward, right = (
         v.astype(np.float32) for v in (target + DISTANCE * back, np.cross(right, -back), -back, right)
     )
-    return Camera(eye=eye, right=right, up=up, forward=forward, focal=float(size * DISTANCE / frame))
+    return Camera(eye=eye, right=right, up=up, forward=forward, focal=float(size * DISTANCE / height))
 
 
 def exposure(light: SceneLight, scene: str, person: Person) -> float:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -34,6 +35,12 @@ class Scenery:
 
     visible: frozenset[str]
     colour: str | None = None
+
+
+@lru_cache(maxsize=64)
+def looks_of(person: Person) -> looks.Looks:
+    """Words for a person's looks, kept, since every caption of a person asks for them."""
+    return describe(person)
 
 
 def _one(rng: np.random.Generator, choices: Collection[str]) -> str:
@@ -108,7 +115,7 @@ FEATURES: tuple[tuple[Feature, float], ...] = (
 
 def _changes(person: Person, shot: Shot, scenery: Scenery, rng: np.random.Generator) -> list[str]:
     """What the shot changes about somebody; it must be said, or the name would come to mean it."""
-    shown = describe(as_shown(person, shot))
+    shown = looks_of(as_shown(person, shot))
     said = []
     if shot.age is not None:
         said.append(f"as {with_article(shown.age)} person")
@@ -154,7 +161,7 @@ def _listed(traits: list[str]) -> str:
 
 def _unnamed(person: Person, shot: Shot, scenery: Scenery, rng: np.random.Generator, detail: str) -> str:
     """Somebody without a name: "a person", "a man", or a description."""
-    shown = describe(as_shown(person, shot))
+    shown = looks_of(as_shown(person, shot))
     noun = "person" if rng.random() < 0.35 else shown.sex
     described = {"bare": 0.15, "scene": 0.3, "feature": 0.5, "full": 1.0}[detail]
     if rng.random() >= described:
@@ -170,7 +177,7 @@ def _named(person: Person, shot: Shot, scenery: Scenery, rng: np.random.Generato
     """Somebody with a name: the name, now and then with a trait, always with what the shot changes."""
     said = _changes(person, shot, scenery, rng)
     if not said and rng.random() < LOOKS_OF_NAMED:
-        said = [f"with {_traits(describe(person), scenery, rng)[0]}"]
+        said = [f"with {_traits(looks_of(person), scenery, rng)[0]}"]
     if said == ["as an old person"] and rng.random() < 0.4:
         return f"an old {person.name}"
     return " ".join([str(person.name), *said])

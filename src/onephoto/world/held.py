@@ -74,7 +74,7 @@ def umbrella(figure: Posed, colour: ArrayLike) -> tuple[Piece, ...]:
         out = 2.3 * np.sin(1.25 * v) / np.sin(1.25) * edge
         return np.stack([out * np.cos(angle), 1.25 * np.cos(1.25 * v) - 0.4, out * np.sin(angle)], 1)
 
-    top = np.array([0.15, 3.1, -0.8])
+    top = np.array([0.15, 3.35, -0.8])
     canopy = surface(place, 48, 10).moved(np.eye(3), top)
     pole = tube([(0, -0.7, 0.06), (0, 0.5, 0.0), top + np.array([0, 1.1, 0])], 0.055)
     return Piece(canopy.moved(turn, grip), colour, 0.6), Piece(pole.moved(turn, grip), DARK, 0.4)

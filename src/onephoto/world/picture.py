@@ -1,20 +1,22 @@
 """Take a picture: a person and a shot in; pixels, id map, captions and facts out."""
 
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter, shift
 
 from onephoto.world.body import rotation
-from onephoto.world.captions import Scenery, caption, captions, facing
-from onephoto.world.drawing import Camera, Light, Material
+from onephoto.world.captions import Scenery, caption, captions, facing, looks_of
+from onephoto.world.drawing import Camera, Drawing, Figure, Light, Material
 from onephoto.world.dressing import figure_of, pose_of, things_of
 from onephoto.world.figure import Posed, ShapedPerson, shape
-from onephoto.world.people import Person, describe
+from onephoto.world.people import Person
 from onephoto.world.props import MATERIALS
 from onephoto.world.raster import draw
-from onephoto.world.scenes import SceneLight, backdrop
+from onephoto.world.scenes import Backdrop, SceneLight, backdrop
 from onephoto.world.shots import Shot, as_shown
 from onephoto.world.skin import skin_colour
 
@@ -37,7 +39,7 @@ FRAMES = {"close": Frame(1.50, -0.02), "head": Frame(2.00, -0.14), "upper": Fram
 BUSY_FRAMES = {
     "wave": Frame(2.9, -0.30, -0.42), "hips": Frame(3.2, -0.62), "clasped": Frame(2.9, -0.62),
     "red ball": Frame(2.8, -0.42, -0.25), "cup": Frame(2.7, -0.42, -0.15), "flowers": Frame(2.7, -0.40, -0.15),
-    "umbrella": Frame(3.3, 0.02, -0.22), "book": Frame(2.9, -0.50), "guitar": Frame(3.4, -0.70, 0.22),
+    "umbrella": Frame(3.4, 0.06, -0.22), "book": Frame(2.9, -0.50), "guitar": Frame(3.4, -0.70, 0.22),
 }  # fmt: skip
 """Frames of the upper view that show what the hands do."""
 DISTANCE = 17.0
@@ -47,13 +49,24 @@ BRIGHTNESS = {"night": 0.85, "snow": 1.3, "beach": 1.25, "field": 1.2, "sunset":
 """Light reaching a face that is turned to it, by scene; elsewhere 1.15."""
 FAIR_SKIN, SKIN_SHARE = 0.34, 0.35
 """Exposure follows the skin's luminance, as a photographer's does, but only partly, or dark skin would turn pale."""
+LOW = 0.06
+"""Height of a low light's direction."""
 SHOULDER = 0.55
 """Linear light above this is pressed together below 1, so that bright skin keeps its shading."""
+ENCODING_STEPS = 8192
+SHADOW_REACH = 3.8
+"""Radius of what the shadow map covers about one person, decimetres."""
+WALLS = ("studio", "brick wall", "room")
+"""Scenes in which people stand near a wall."""
+WALL_SHADOW, WALL_DARKENED = 0.09, 0.45
+"""How far the shadow on the wall moves away, as a share of the picture, and how dark it is."""
 SEEN = {"hair": 0.01, "beard": 0.003, "clothes": 0.02, "eyes": 0.0008}
 THING_SEEN = 0.0016
 """Share of the picture from which something counts as seen."""
-THIN_BELOW = 160
-"""Pixels below which the upper view draws half of the strands."""
+THINNED = {"close": 1, "head": 2, "upper": 3}
+"""In small pictures only each n-th strand is drawn, but thicker."""
+SMALL = 160
+"""Pixels up to which a picture is small."""
 
 
 @dataclass(frozen=True)
@@ -98,13 +111,18 @@ def exposure(light: SceneLight, scene: str, person: Person) -> float:
     return BRIGHTNESS.get(scene, 1.15) / reaching * float(np.clip((FAIR_SKIN / skin) ** SKIN_SHARE, 0.88, 1.35))
 
 
-def light_for(light: SceneLight, camera_yaw: float, factor: float) -> Light:
-    """The scene's light in space: it turns with the camera (degrees), because the backdrop does."""
+def light_for(light: SceneLight, camera_yaw: float, factor: float, *, low: bool = False) -> Light:
+    """The scene's light in space: it turns with the camera (degrees), because the backdrop does. `low` lets it come
+    from the side, so that an umbrella does not keep it from the face.
+    """
     turn = rotation((0, 1, 0), float(np.radians(camera_yaw)))
     side = -np.sign(light.direction[0])
+    direction = np.array(light.direction, np.float32)
+    if low:
+        direction[1] = LOW
     key, sky, ground = (np.float32(factor) * np.array(c, np.float32) for c in (light.key, light.sky, light.ground))
     return Light(
-        key_direction=turn @ np.array(light.direction, np.float32),
+        key_direction=turn @ direction,
         key_color=key,
         sky=sky,
         ground=ground,
@@ -114,14 +132,24 @@ def light_for(light: SceneLight, camera_yaw: float, factor: float) -> Light:
     )
 
 
+@lru_cache(maxsize=1)
+def _encoding() -> Bytes:
+    """sRGB bytes of evenly spaced linear values from 0 to 1 (IEC 61966-2-1)."""
+    linear_values = np.linspace(0, 1, ENCODING_STEPS)
+    curve = 1.055 * np.maximum(linear_values, 1e-6) ** (1 / 2.4) - 0.055
+    encoded = np.where(linear_values < 0.0031308, 12.92 * linear_values, curve)
+    return (encoded * 255 + 0.5).astype(np.uint8)
+
+
 def developed(rgb: Floats, supersample: int) -> Bytes:
     """Linear light (H,W,3) as an sRGB picture: soft shoulder, then the mean of each block of pixels, then sRGB."""
-    room = 1 - SHOULDER
-    pressed = np.where(rgb < SHOULDER, rgb, 1 - room * np.exp(-(rgb - SHOULDER) / room))
-    size = len(rgb) // supersample
-    mean = pressed.reshape(size, supersample, size, supersample, 3).mean((1, 3))
-    encoded = np.where(mean < 0.0031308, 12.92 * mean, 1.055 * np.maximum(mean, 1e-6) ** (1 / 2.4) - 0.055)
-    return (np.clip(encoded, 0, 1) * 255 + 0.5).astype(np.uint8)
+    room = np.float32(1 - SHOULDER)
+    excess = np.maximum(rgb - np.float32(SHOULDER), 0)
+    pressed = np.minimum(rgb, np.float32(SHOULDER)) + room * (1 - np.exp(-excess / room))
+    offsets = range(supersample)
+    total = sum((pressed[i::supersample, j::supersample] for i in offsets for j in offsets), np.float32(0))
+    scale = np.float32((ENCODING_STEPS - 1) / supersample**2)
+    return _encoding()[np.clip(total * scale + np.float32(0.5), 0, ENCODING_STEPS - 1).astype(np.int32)]
 
 
 def seen_in(ids: Bytes) -> frozenset[str]:
@@ -139,7 +167,7 @@ def seen_in(ids: Bytes) -> frozenset[str]:
 
 def facts_of(person: Person, shot: Shot, scenery: Scenery) -> dict[str, Any]:
     """What is true of a picture, as plain values."""
-    looks = describe(as_shown(person, shot))
+    looks = looks_of(as_shown(person, shot))
     return {
         "person": person.seed,
         "name": person.name,
@@ -165,6 +193,31 @@ def facts_of(person: Person, shot: Shot, scenery: Scenery) -> dict[str, Any]:
     }
 
 
+def shadowed(drawing: Drawing, light: SceneLight) -> Floats:
+    """The drawing's light (H,W,3) with the soft shadow that people cast on a wall behind them."""
+    figure = drawing.ids[::2, ::2] != Material.BACKGROUND
+    size = len(figure)
+    across, up, towards = light.direction
+    reach = WALL_SHADOW * size / max(towards, 0.2)
+    moved = shift(figure.astype(np.float32), (reach * up, -reach * across), order=0, mode="nearest")
+    dark = gaussian_filter(moved, size * 0.004 * light.softness).repeat(2, 0).repeat(2, 1)
+    behind = (drawing.ids == Material.BACKGROUND).astype(np.float32)
+    return drawing.rgb * (1 - WALL_DARKENED * dark * behind)[..., None]
+
+
+def photograph(
+    figures: list[Figure], place: Backdrop, light: Light, camera: Camera, *, supersample: int, wall: bool
+) -> tuple[Bytes, Bytes, Floats]:
+    """Draw figures before a backdrop; picture (n,n,3), id map (n,n) and depth (n,n), smaller by `supersample`."""
+    centres = np.mean([figure.head_center for figure in figures], 0, dtype=np.float32)
+    radius = SHADOW_REACH + 1.5 * (len(figures) - 1)
+    below = np.array([0, 1.2, 0], np.float32)
+    drawing = draw(figures, light, camera, place.image, shadow_center=centres - below, shadow_radius=radius)
+    rgb = shadowed(drawing, place.light) if wall else drawing.rgb
+    middle = slice(supersample // 2, None, supersample)
+    return developed(rgb, supersample), drawing.ids[middle, middle].copy(), drawing.depth[middle, middle].copy()
+
+
 def take_picture(person: Person, shot: Shot, *, size: int = 128, supersample: int = 2) -> Picture:
     """Take the picture of a shot, `size` pixels wide; the same person and shot give the same pixels for ever."""
     scene_rng, pose_rng, dress_rng, camera_rng, word_rng = (np.random.default_rng([shot.seed, k]) for k in range(5))
@@ -173,22 +226,20 @@ def take_picture(person: Person, shot: Shot, *, size: int = 128, supersample: in
     shown = as_shown(person, shot)
     shaped = shape(shown)
     figure = pose_of(shaped, shot, pose_rng)
-    every = 2 if shot.view == "upper" and size <= THIN_BELOW else 1
-    drawing = draw(
-        [figure_of(shaped, figure, shot, rng=dress_rng, every=every)],
-        light_for(place.light, shot.camera[0], exposure(place.light, shot.scene, shown)),
+    under_umbrella = shot.held is not None and shot.held.kind == "umbrella"
+    image, ids, depth = photograph(
+        [figure_of(shaped, figure, shot, rng=dress_rng, every=THINNED[shot.view] if size <= SMALL else 1)],
+        place,
+        light_for(place.light, shot.camera[0], exposure(place.light, shot.scene, shown), low=under_umbrella),
         camera_for(shot, shaped, figure, pixels, camera_rng),
-        place.image,
-        shadow_center=figure.head(shaped.landmarks.skull_centre) - np.array([0, 1.2, 0], np.float32),
-        shadow_radius=3.8,
+        supersample=supersample,
+        wall=shot.scene in WALLS,
     )
-    middle = slice(supersample // 2, None, supersample)
-    ids = drawing.ids[middle, middle].copy()
     scenery = Scenery(seen_in(ids), place.colour)
     return Picture(
-        image=developed(drawing.rgb, supersample),
+        image=image,
         ids=ids,
-        depth=drawing.depth[middle, middle].copy(),
+        depth=depth,
         caption=caption(person, shot, scenery, word_rng),
         captions=captions(person, shot, scenery, word_rng),
         facts=facts_of(person, shot, scenery),

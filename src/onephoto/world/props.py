@@ -75,7 +75,7 @@ def _glasses(shaped: ShapedPerson, colour: ArrayLike, rng: np.random.Generator) 
 def _sunglasses(shaped: ShapedPerson, colour: ArrayLike, rng: np.random.Generator) -> tuple[Piece, ...]:
     size, squareness = (0.285, float(rng.uniform(0.20, 0.26))), rng.uniform(2.2, 3.6)
     rim = worn.frame(shaped, size, squareness=squareness, radius=0.032)
-    return Piece(rim, colour, 0.35), Piece(worn.lenses(shaped, size, squareness=squareness), DARK_GLASS, 0.2)
+    return Piece(rim, colour, 0.35), Piece(worn.lenses(shaped, size, squareness=squareness), DARK_GLASS, 0.5)
 
 
 def _cap(shaped: ShapedPerson, colour: ArrayLike, _: np.random.Generator) -> tuple[Piece, ...]:

@@ -188,7 +188,7 @@ def load_backbone(
     Raises ModelError in one line when the model is missing, gated, or of a family that is not supported.
     """
     path = embedded_model() if str(model) == "mini" else Path(model)
-    options = {"torch_dtype": dtype, "local_files_only": offline}
+    options = {"dtype": dtype, "local_files_only": offline}
     if path.is_file():
         pipeline = _from_file(path, options)
     elif path.is_dir():

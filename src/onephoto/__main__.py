@@ -1,0 +1,5 @@
+"""`python -m onephoto` is the command line."""
+
+from onephoto.cli import main
+
+main()

@@ -1,0 +1,182 @@
+"""What the commands do, as functions: they check, compose the rooms of the house, and return results."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+
+from onephoto.backbone.load import Backbone
+from onephoto.backbone.use import People, use
+from onephoto.core.tokens import TokenTable
+from onephoto.errors import SettingError
+from onephoto.generate.attend import Attended, attend
+from onephoto.generate.draw import DrawSettings, draw
+from onephoto.identity.file import IdentityFile, check_compatible, fingerprint_of
+from onephoto.learn import checkpoint, log
+from onephoto.learn.data import batch_drawer, encode_photos
+from onephoto.learn.fit import State, StepReport, fit
+from onephoto.methods import get_method
+
+
+@dataclass(frozen=True, kw_only=True)
+class LearnRequest:
+    """One person to be learned: a name, what kind of thing it is, by which method; None keeps the method's default."""
+
+    name: str
+    subject: str = "person"
+    method: str = "sefi"
+    settings: Mapping[str, Any] | None = None
+    seed: int = 0
+    consent: str = ""
+
+
+class Learning:
+    """A run of learning that is iterated step by step; stop at any report, save a checkpoint, make the identity.
+
+    checkpoint_path: where `save` writes; a checkpoint that is there already is taken up when resume is asked for.
+    """
+
+    def __init__(
+        self, backbone: Backbone, photos: Sequence[Image.Image], request: LearnRequest, *,
+        checkpoint_path: Path | None = None, resume: bool = False,
+    ) -> None:  # fmt: skip
+        if not request.name.replace("-", "_").isidentifier():
+            raise SettingError(f"{request.name!r} cannot be a name; use letters, digits, - and _")
+        spec = get_method(request.method)
+        known = {field: value for field, value in (request.settings or {}).items() if value is not None}
+        self.backbone, self.request, self.path = backbone, request, checkpoint_path
+        self.settings = replace(spec.settings(), **known)
+        self.method = spec.build(backbone, subject=request.subject, settings=self.settings, seed=request.seed)
+        self.facts = {"request": asdict(request) | {"settings": asdict(self.settings)}, "model": backbone.model_id}
+        self.start = self._resumed() if resume else None
+        self.report: StepReport | None = None
+        self.generator = torch.Generator().manual_seed(request.seed)
+        latents = encode_photos(backbone, photos, generator=self.generator, flip=self.settings.flip)
+        self.draw_batch = batch_drawer(
+            latents, batch_size=self.settings.batch_size, num_stages=getattr(self.settings, "num_stages", 5),
+            num_timesteps=backbone.num_timesteps,
+        )  # fmt: skip
+
+    def _resumed(self) -> State | None:
+        if self.path is None or not self.path.exists():
+            return None
+        state, facts = checkpoint.load(self.path)
+        if facts != self.facts:
+            raise SettingError(
+                f"{self.path}: the checkpoint is of another run; delete it, or repeat that run's options"
+            )
+        return state
+
+    @property
+    def steps(self) -> int:
+        """Updates in all."""
+        return self.settings.steps
+
+    def __iter__(self) -> Iterator[StepReport]:
+        reports = fit(
+            self.method,
+            self.draw_batch,
+            steps=self.steps,
+            learning_rate=self.settings.learning_rate,
+            generator=self.generator,
+            weight_decay=self.settings.weight_decay,
+            warmup=self.settings.warmup,
+            start=self.start,
+        )
+        for report in reports:
+            self.report = report
+            yield report
+
+    def save(self) -> None:
+        """Write a checkpoint of the last report."""
+        if self.path is not None and self.report is not None:
+            checkpoint.save(self.path, self.report.state(), self.facts)
+
+    def identity(self) -> IdentityFile:
+        """The person as learned so far."""
+        request, step = self.request, self.report.step if self.report else self.steps
+        metadata = {
+            "base": {"model_id": self.backbone.model_id, "fingerprint": fingerprint(self.backbone)},
+            "stages": self.method.table().num_stages,
+            "lambda": getattr(self.settings, "attention_weight", 0.0),
+            "settings": asdict(self.settings),
+            "steps": step,
+            "seed": request.seed,
+            "versions": {name: version(name) for name in ("onephoto", "torch", "diffusers", "transformers")},
+            "losses": self.report.losses if self.report else {},
+            "consent": request.consent,
+        }
+        return IdentityFile(request.name.lower(), request.subject, self.method.name, self.method.tensors(), metadata)
+
+
+def learn(
+    backbone: Backbone, photos: Sequence[Image.Image], request: LearnRequest, *, log_path: Path | None = None
+) -> IdentityFile:
+    """Learn one person from one photo or several squares of them, without a break."""
+    learning = Learning(backbone, photos, request)
+    for report in learning:
+        if log_path is not None:
+            log.append(log_path, {"step": report.step, **report.losses})
+    return learning.identity()
+
+
+def fingerprint(backbone: Backbone) -> dict[str, Any]:
+    """What an identity file remembers of its base model."""
+    return fingerprint_of(backbone.fingerprint_rows(), backbone.attention_shapes())
+
+
+def tables_of(
+    backbone: Backbone, identities: Sequence[IdentityFile], strengths: Mapping[str, float] | None = None
+) -> tuple[dict[str, TokenTable], dict[str, str]]:
+    """Tables and class words by name, each checked against the model and blended to its strength (1 unless given).
+
+    Raises IdentityFileError for a file of another model, SettingError for two of one name or a strength of nobody.
+    """
+    strengths = {name.lower(): strength for name, strength in (strengths or {}).items()}
+    tables: dict[str, TokenTable] = {}
+    classes: dict[str, str] = {}
+    for identity in identities:
+        if identity.name in tables:
+            raise SettingError(f"two identities are named {identity.name}; rename one with onephoto learn --name")
+        check_compatible(identity, fingerprint(backbone), backbone.model_id)
+        table = get_method(identity.method).table(identity.tensors, identity.metadata)
+        strength = strengths.pop(identity.name, 1.0)
+        tables[identity.name] = table.blended(backbone.class_vectors(identity.subject), strength)
+        classes[identity.name] = identity.subject
+    if strengths:
+        raise SettingError(f"--strength names {', '.join(strengths)}; loaded: {', '.join(tables) or 'nobody'}")
+    return tables, classes
+
+
+def generate(
+    backbone: Backbone, text: str, identities: Sequence[IdentityFile], *, seeds: Sequence[int],
+    settings: DrawSettings | None = None, strengths: Mapping[str, float] | None = None,
+) -> list[Image.Image]:  # fmt: skip
+    """One picture for each seed, with the people that the text names as "<name>"."""
+    tables, classes = tables_of(backbone, identities, strengths)
+    return draw(backbone, text, tables, classes=classes, seeds=seeds, settings=settings or DrawSettings())
+
+
+def look(
+    backbone: Backbone, text: str, identities: Sequence[IdentityFile], *, seed: int = 0,
+    settings: DrawSettings | None = None,
+) -> Attended:  # fmt: skip
+    """One picture and a map of every word of its prompt."""
+    tables, classes = tables_of(backbone, identities)
+    return attend(backbone, text, tables, classes=classes, seed=seed, settings=settings or DrawSettings())
+
+
+@contextmanager
+def people_in(pipe: Any, **identities: IdentityFile) -> Iterator[People]:
+    """Learned people in a user's own diffusers pipeline: `with people_in(pipe, alice=...) as people`."""
+    from onephoto.backbone.load import wrap_pipeline
+
+    named = [replace(identity, name=name) for name, identity in identities.items()]
+    tables, classes = tables_of(wrap_pipeline(pipe), named)
+    with use(pipe, tables, classes) as people:
+        yield people

@@ -1,0 +1,28 @@
+"""The command line: options in, one call of the api, results shown. Errors are one line, and exit code 2."""
+
+import sys
+
+import typer
+
+from onephoto.cli import make_world, people
+from onephoto.errors import OnephotoError
+
+app = typer.Typer(
+    name="onephoto",
+    help="Put one person, from one photo, into a text-to-image model.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+for command in (people.learn, people.generate, people.look, people.inspect):
+    app.command()(command)
+app.add_typer(make_world.app, name="world", help="The synthetic people that the embedded model is trained on.")
+
+
+def main() -> None:
+    """Run the command line; what a user can mend is one line on standard error and exit code 2."""
+    try:
+        app()
+    except OnephotoError as error:
+        print(f"onephoto: {error}", file=sys.stderr)
+        sys.exit(2)

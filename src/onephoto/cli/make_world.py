@@ -1,0 +1,67 @@
+"""Commands on the synthetic people: render, sheet, person."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(no_args_is_help=True)
+
+
+@app.command()
+def render(
+    folder: Annotated[Path, typer.Argument(help="Where the pictures go; a folder begun earlier is gone on with.")],
+    people: Annotated[int, typer.Option(help="How many people.")] = 1000,
+    first: Annotated[int, typer.Option(help="Seed of the first person.")] = 0,
+    shots: Annotated[int, typer.Option(help="Pictures a person.")] = 8,
+    size: Annotated[int, typer.Option(help="Side in pixels.")] = 128,
+    workers: Annotated[int, typer.Option(help="Processes.")] = 1,
+    seed: int = 0,
+) -> None:
+    """Render pictures of people with their captions and facts."""
+    from rich.progress import Progress
+
+    from onephoto.world.dataset import render as render_set
+
+    with Progress() as bar:
+        task = bar.add_task("rendering", total=None)
+        render_set(
+            folder, range(first, first + people), shots, size=size, workers=workers, seed=seed,
+            progress=lambda done, total: bar.update(task, completed=done, total=total),
+        )  # fmt: skip
+    typer.echo(folder)
+
+
+@app.command()
+def sheet(
+    out: Annotated[Path, typer.Argument(help="PNG to write.")],
+    people: Annotated[int, typer.Option(help="How many people, a row each.")] = 6,
+    first: Annotated[int, typer.Option(help="Seed of the first person.")] = 0,
+    shots: Annotated[int, typer.Option(help="Pictures a person.")] = 8,
+    size: Annotated[int, typer.Option(help="Side of a picture in pixels.")] = 128,
+    enlarge: Annotated[int, typer.Option(help="How many times larger the sheet shows it.")] = 1,
+    seed: int = 0,
+) -> None:
+    """Draw a contact sheet of people and shots."""
+    from onephoto.world.sheet import contact_sheet
+
+    contact_sheet(range(first, first + people), shots, size=size, seed=seed, enlarge=enlarge).save(out)
+    typer.echo(out)
+
+
+@app.command()
+def person(seed: Annotated[int, typer.Argument(help="Seed of the person; the first 3000 have names.")]) -> None:
+    """Print a person's identity card."""
+    from dataclasses import fields
+
+    from onephoto.world.people import describe
+    from onephoto.world.people import person as person_of
+
+    somebody = person_of(seed)
+    looks = describe(somebody)
+    typer.echo(f"{somebody.name or 'unnamed'} (seed {seed}), a {looks.sex} of {somebody.age:.0f}")
+    for field in fields(looks):
+        value = getattr(looks, field.name)
+        if field.name != "sex" and value not in (None, False, ()):
+            text = ", ".join(value) if isinstance(value, tuple) else ("yes" if value is True else value)
+            typer.echo(f"  {field.name.replace('_', ' '):12} {text}")

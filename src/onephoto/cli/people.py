@@ -1,0 +1,253 @@
+"""Commands on people: learn, generate, look, inspect. Heavy imports wait until a command runs."""
+
+import json
+import warnings
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from onephoto.errors import SettingError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from onephoto.api import Learning
+    from onephoto.backbone.load import Backbone
+    from onephoto.generate.draw import DrawSettings
+    from onephoto.identity.file import IdentityFile
+
+SAVE_EVERY = 50
+"""Steps between checkpoints."""
+
+Model = Annotated[str, typer.Option(help="mini, a folder, a .safetensors checkpoint, or a hub id.")]
+Device = Annotated[str, typer.Option(help="cpu, cuda or mps.")]
+Precision = Annotated[str, typer.Option(help="float32, bfloat16 or float16.")]
+Identities = Annotated[list[Path] | None, typer.Option("--identity", "-i", help="Identity file; may be repeated.")]
+Steps = Annotated[int, typer.Option(help="Denoising steps.")]
+Guidance = Annotated[float, typer.Option(help="Guidance scale.")]
+Sampler = Annotated[str | None, typer.Option(help="Sampler, as diffusers spells it or ddim, euler, dpm++, unipc...")]
+Negative = Annotated[str, typer.Option("--negative", help="What the picture shall not show.")]
+
+
+def learn(
+    photos: Annotated[list[Path], typer.Argument(help="One photo of the person, or several of the same one.")],
+    name: Annotated[str, typer.Option(help="The name that prompts will use, as in <alice>.")],
+    model: Model = "mini",
+    subject: Annotated[str, typer.Option(help="Class word: person, dog, car...")] = "person",
+    method: Annotated[str, typer.Option(help="sefi or textual-inversion.")] = "sefi",
+    out: Annotated[Path | None, typer.Option(help="Identity file to write; NAME.safetensors unless given.")] = None,
+    steps: Annotated[int | None, typer.Option(help="Updates.")] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="AdamW's rate.")] = None,
+    attention_weight: Annotated[float | None, typer.Option(help="Lambda of the attention loss (sefi).")] = None,
+    num_stages: Annotated[int | None, typer.Option(help="Pairs of K and V tokens (sefi).")] = None,
+    seed: int = 0,
+    box: Annotated[str | None, typer.Option(help="The face, as left,top,right,bottom in pixels.")] = None,
+    crop: Annotated[bool, typer.Option(help="Find and crop the face.")] = True,
+    resume: Annotated[bool, typer.Option(help="Go on from the last checkpoint of this run.")] = False,
+    consent: Annotated[str, typer.Option(help="A note on the person's consent, kept in the file.")] = "",
+    device: Device = "cpu",
+    dtype: Precision = "float32",
+) -> None:
+    """Learn one person from one photo into one small file."""
+    from onephoto.api import Learning, LearnRequest
+    from onephoto.identity.file import save
+    from onephoto.identity.photo import read_photo
+
+    target = out or Path(f"{name}.safetensors")
+    if not target.parent.is_dir():
+        raise SettingError(f"{target.parent}: no such folder; make it, or choose another --out")
+    backbone = _backbone(model, device, dtype)
+    marked = _box(box)
+    images = [
+        read_photo(photo, size=backbone.image_size, box=marked, crop=crop, subject=subject).image for photo in photos
+    ]
+    options = {
+        "steps": steps, "learning_rate": learning_rate, "attention_weight": attention_weight, "num_stages": num_stages,
+    }  # fmt: skip
+    request = LearnRequest(name=name, subject=subject, method=method, settings=options, seed=seed, consent=consent)
+    state = target.with_suffix(".checkpoint")
+    learning = Learning(backbone, images, request, checkpoint_path=state, resume=resume)
+    if not _run(learning, target.with_suffix(".log.jsonl")):
+        typer.echo(f"stopped; go on with the same command and --resume ({state} keeps the run)")
+        raise typer.Exit(130)
+    save(target, learning.identity())
+    state.unlink(missing_ok=True)
+    typer.echo(f"{target}: <{name.lower()}> learned")
+
+
+def _run(learning: "Learning", log_path: Path) -> bool:
+    """Learn with a progress bar, a log line a step and checkpoints; False when Ctrl-C stopped it."""
+    from rich.progress import Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+    from onephoto.learn import log
+    from onephoto.learn.stop import stop_on_interrupt
+
+    columns = (*Progress.get_default_columns()[:3], TimeElapsedColumn(), TimeRemainingColumn())
+    with stop_on_interrupt() as asked, Progress(*columns, TextColumn("loss {task.fields[loss]}")) as bar:
+        task = bar.add_task("learning", total=learning.steps, loss="-")
+        for report in learning:
+            log.append(log_path, {"step": report.step, **report.losses})
+            bar.update(task, completed=report.step, loss=f"{report.losses['loss']:.4f}")
+            if asked():
+                learning.save()
+                return False
+            if report.step % SAVE_EVERY == 0:
+                learning.save()
+    return True
+
+
+def generate(
+    prompt: Annotated[str, typer.Argument(help='What to draw, as in "a photo of <alice> at the beach".')],
+    identity: Identities = None,
+    model: Model = "mini",
+    strength: Annotated[list[str] | None, typer.Option(help="NAME=0.8; 0 is the class word, 1 the person.")] = None,
+    count: Annotated[int, typer.Option("--count", "-n", help="Pictures.")] = 1,
+    seed: Annotated[int, typer.Option(help="Seed of the first picture; the next ones count up.")] = 0,
+    steps: Steps = 25,
+    guidance: Guidance = 5.0,
+    sampler: Sampler = None,
+    negative: Negative = "",
+    size: Annotated[int | None, typer.Option(help="Side in pixels.")] = None,
+    out: Annotated[Path, typer.Option(help="Folder for the pictures.")] = Path("out"),
+    device: Device = "cpu",
+    dtype: Precision = "float32",
+) -> None:
+    """Draw learned people in any scene."""
+    from onephoto import api
+    from onephoto.generate.draw import DrawSettings
+    from onephoto.generate.save import save_picture
+    from onephoto.look.sheet import contact_sheet
+
+    settings = DrawSettings(steps=steps, guidance=guidance, sampler=sampler, size=size, negative_prompt=negative)
+    strengths = _strengths(strength)
+    people = _identities(identity)
+    backbone = _backbone(model, device, dtype)
+    seeds = range(seed, seed + count)
+    with _plain_warnings():
+        images = api.generate(backbone, prompt, people, seeds=seeds, settings=settings, strengths=strengths)
+    out.mkdir(parents=True, exist_ok=True)
+    facts = _facts(prompt, backbone, people, settings) | {"strengths": strengths}
+    for number, image in zip(seeds, images, strict=True):
+        typer.echo(save_picture(out, image, facts | {"seed": number}))
+    if count > 1:
+        sheet = contact_sheet([images], titles=[f"seed {number}" for number in seeds])
+        typer.echo(save_picture(out, sheet, facts | {"prompt": f"sheet {prompt}", "seed": seed}))
+
+
+def look(
+    prompt: Annotated[str, typer.Argument(help='What to draw, as in "<alice> holding a red ball".')],
+    identity: Identities = None,
+    model: Model = "mini",
+    seed: int = 0,
+    steps: Steps = 25,
+    guidance: Guidance = 5.0,
+    sampler: Sampler = None,
+    negative: Negative = "",
+    out: Annotated[Path, typer.Option(help="Folder for the picture.")] = Path("out"),
+    device: Device = "cpu",
+    dtype: Precision = "float32",
+) -> None:
+    """Draw one picture and a heat map of every word of its prompt."""
+    from onephoto import api
+    from onephoto.generate.draw import DrawSettings
+    from onephoto.generate.save import save_picture
+    from onephoto.look.heatmap import word_strip
+
+    settings = DrawSettings(steps=steps, guidance=guidance, sampler=sampler, negative_prompt=negative)
+    people = _identities(identity)
+    backbone = _backbone(model, device, dtype)
+    with _plain_warnings():
+        seen = api.look(backbone, prompt, people, seed=seed, settings=settings)
+    strip = word_strip(seen.image, [word.text for word in seen.words], seen.maps.numpy())
+    out.mkdir(parents=True, exist_ok=True)
+    facts = _facts(prompt, backbone, people, settings) | {"prompt": f"look {prompt}", "seed": seed}
+    typer.echo(save_picture(out, strip, facts))
+
+
+def inspect(file: Annotated[Path, typer.Argument(help="An identity file, or a picture made by onephoto.")]) -> None:
+    """Show what an identity file or a picture says of itself."""
+    from onephoto.generate.save import read_settings
+    from onephoto.identity.file import load
+
+    if file.suffix.lower() == ".png":
+        typer.echo(json.dumps(read_settings(file), indent=2, ensure_ascii=False))
+        return
+    identity = load(file)
+    shapes = {name: tuple(tensor.shape) for name, tensor in identity.tensors.items()}
+    typer.echo(f"<{identity.name}>, a {identity.subject}, learned by {identity.method}; {file.stat().st_size} bytes")
+    for name, shape in shapes.items():
+        typer.echo(f"  {name} {shape}")
+    shown = {key: value for key, value in identity.metadata.items() if key not in ("thumbnail", "base")}
+    base = identity.metadata.get("base", {}).get("model_id", "unknown")
+    typer.echo(json.dumps({"base": base, **shown}, indent=2, ensure_ascii=False, default=str))
+
+
+def _backbone(model: str, device: str, dtype: str) -> "Backbone":
+    import diffusers
+    import torch
+    import transformers
+
+    from onephoto.backbone.load import load_backbone
+
+    # Bars for loading, which takes a moment, would bury the one line that an error is.
+    diffusers.utils.logging.disable_progress_bar()
+    transformers.utils.logging.disable_progress_bar()
+
+    precisions = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+    if dtype not in precisions:
+        raise SettingError(f"--dtype {dtype} is not one of {', '.join(precisions)}")
+    if device == "cuda" and not torch.cuda.is_available():
+        raise SettingError("--device cuda: torch sees no CUDA device here; use --device cpu")
+    return load_backbone(model, device=device, dtype=precisions[dtype])
+
+
+def _identities(files: list[Path] | None) -> "list[IdentityFile]":
+    from onephoto.identity.file import load
+
+    return [load(file) for file in files or []]
+
+
+def _box(text: str | None) -> tuple[int, int, int, int] | None:
+    if text is None:
+        return None
+    try:
+        left, top, right, bottom = (int(part) for part in text.split(","))
+    except ValueError as error:
+        raise SettingError(f"--box {text}: give four whole numbers, left,top,right,bottom") from error
+    return left, top, right, bottom
+
+
+def _strengths(options: list[str] | None) -> dict[str, float]:
+    strengths = {}
+    for option in options or []:
+        name, _, number = option.partition("=")
+        try:
+            strengths[name] = float(number)
+        except ValueError as error:
+            raise SettingError(f"--strength {option}: give it as NAME=0.8") from error
+    return strengths
+
+
+def _facts(
+    prompt: str, backbone: "Backbone", people: "list[IdentityFile]", settings: "DrawSettings"
+) -> dict[str, object]:
+    """What a picture's settings say, beside its seed."""
+    from dataclasses import asdict
+    from importlib.metadata import version
+
+    versions = {name: version(name) for name in ("onephoto", "torch", "diffusers", "transformers")}
+    names = [identity.name for identity in people]
+    return {"prompt": prompt, "model": backbone.model_id, "identities": names, "versions": versions, **asdict(settings)}
+
+
+@contextmanager
+def _plain_warnings() -> "Iterator[None]":
+    """Warnings as plain lines, without the line of code that gave them."""
+    before = warnings.showwarning
+    warnings.showwarning = lambda message, *_, **__: typer.echo(f"onephoto: {message}", err=True)
+    try:
+        yield
+    finally:
+        warnings.showwarning = before

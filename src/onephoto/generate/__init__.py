@@ -1,0 +1,1 @@
+"""Pictures with learned people in them, and what is saved beside each."""

@@ -1,0 +1,66 @@
+"""Pictures of learned people through the backbone's own diffusers pipeline."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from PIL import Image
+
+from onephoto.backbone.load import Backbone
+from onephoto.backbone.use import use
+from onephoto.core.tokens import TokenTable
+from onephoto.errors import SettingError
+from onephoto.generate.samplers import sampler
+
+
+@dataclass(frozen=True, kw_only=True)
+class DrawSettings:
+    """How pictures are drawn: denoising steps, guidance scale, sampler (see `samplers`), side in pixels.
+
+    sampler None keeps the model's own; size None the one that the model was trained on. Raises SettingError.
+    """
+
+    steps: int = 25
+    guidance: float = 5.0
+    sampler: str | None = None
+    size: int | None = None
+    negative_prompt: str = ""
+    clip_skip: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.steps < 1:
+            raise SettingError(f"steps is {self.steps}; it must be 1 or more")
+        if self.size is not None and (self.size < 8 or self.size % 8):
+            raise SettingError(f"size is {self.size}; it must be a multiple of 8")
+
+
+def draw(
+    backbone: Backbone,
+    text: str,
+    tables: Mapping[str, TokenTable],
+    *,
+    classes: Mapping[str, str],
+    seeds: Sequence[int],
+    settings: DrawSettings,
+) -> list[Image.Image]:
+    """One picture for each seed; a seed gives the same picture alone and in a batch, but for rounding.
+
+    tables: {name: TokenTable}, classes: {name: class word}. Raises PromptError for a name that is in neither.
+    """
+    pipe = backbone.pipeline
+    with use(pipe, tables, classes) as people, sampler(pipe, settings.sampler):
+        prompt = people.prompt(text, settings.negative_prompt, clip_skip=settings.clip_skip)
+        return pipe(**prompt, **call_arguments(backbone, settings, seeds)).images
+
+
+def call_arguments(backbone: Backbone, settings: DrawSettings, seeds: Sequence[int]) -> dict[str, object]:
+    """What the pipeline's call takes beside the prompt. Noise is drawn on the CPU, so that devices agree."""
+    size = settings.size or backbone.image_size
+    return {
+        "num_inference_steps": settings.steps,
+        "guidance_scale": settings.guidance,
+        "num_images_per_prompt": len(seeds),
+        "generator": [torch.Generator().manual_seed(seed) for seed in seeds],
+        "height": size,
+        "width": size,
+    }

@@ -1,0 +1,1 @@
+"""A person at the door: photos in, identity files in and out."""

@@ -1,0 +1,1 @@
+"""Pictures to look at, from arrays: heat maps of words, contact sheets."""

@@ -1,0 +1,94 @@
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from tiny import tiny_backbone
+from typer.testing import CliRunner
+
+from onephoto.cli import app, main
+from onephoto.generate.save import read_settings
+
+RUN = CliRunner()
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("model")
+    tiny_backbone("sd1").pipeline.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> Path:
+    picture = np.random.default_rng(0).integers(0, 255, (80, 80, 3), np.uint8)
+    Image.fromarray(picture).save(tmp_path / "me.png")
+    return tmp_path / "me.png"
+
+
+def run(*arguments: object) -> str:
+    result = RUN.invoke(app, [str(argument) for argument in arguments], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def refusal(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
+    monkeypatch.setattr(sys, "argv", ["onephoto", *(str(argument) for argument in arguments)])
+    with pytest.raises(SystemExit) as stop:
+        main()
+    assert stop.value.code == 2
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert len(lines) == 1
+    return lines[0]
+
+
+def test_learn_generate_look_inspect(model: Path, photo: Path) -> None:
+    folder = photo.parent
+    identity = folder / "alice.safetensors"
+    options = ("--model", model, "--no-crop", "--method", "textual-inversion", "--steps", 2)
+    run("learn", photo, "--name", "Alice", "--out", identity, *options)
+    assert (folder / "alice.log.jsonl").read_text().count("\n") == 2
+    assert not (folder / "alice.checkpoint").exists()
+    drawing = ("--model", model, "-i", identity, "--steps", 2, "--out", folder / "out")
+    printed = run("generate", "<alice> at the beach", "-n", 2, "--strength", "alice=0.5", *drawing)
+    assert len(printed.split()) == 3
+    settings = read_settings(folder / "out" / "alice-at-the-beach-seed1.png")
+    assert settings["seed"] == 1 and settings["strengths"] == {"alice": 0.5} and settings["identities"] == ["alice"]
+    run("look", "<alice> at the beach", *drawing)
+    assert (folder / "out" / "look-alice-at-the-beach-seed0.png").exists()
+    assert "textual-inversion" in run("inspect", identity)
+    assert '"seed": 1' in run("inspect", folder / "out" / "alice-at-the-beach-seed1.png")
+
+
+def test_mistakes_are_one_line_and_exit_code_2(
+    model: Path, photo: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def line(*arguments: object) -> str:
+        return refusal(monkeypatch, capsys, *arguments)
+
+    assert "no face found" in line("learn", photo, "--name", "a", "--model", model)
+    assert "no such file" in line("learn", photo.parent / "none.jpg", "--name", "a", "--model", model)
+    assert "four whole numbers" in line("learn", photo, "--name", "a", "--model", model, "--box", "1,2")
+    assert "no such folder" in line("generate", "x", "--model", "/none/here")
+    assert "not known here" in line("generate", "<bob>", "--model", model)
+    assert "NAME=0.8" in line("generate", "x", "--model", model, "--strength", "bob")
+    assert "no such file" in line("inspect", photo.parent / "none.safetensors")
+
+
+def test_the_identity_card_reads_well() -> None:
+    card = run("world", "person", 12)
+    assert card.startswith("rumobu (seed 12), a woman")
+    assert "dark blond" in card and "[" not in card
+
+
+def test_help_is_quick_and_loads_nothing_heavy() -> None:
+    heavy = "('torch', 'numba', 'dlib', 'diffusers')"
+    code = f"import sys, onephoto, onephoto.cli; print([name for name in {heavy} if name in sys.modules])"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "[]"
+    start = time.monotonic()
+    subprocess.run([sys.executable, "-m", "onephoto", "--help"], capture_output=True, check=True)
+    assert time.monotonic() - start < 2

@@ -1,0 +1,141 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from tiny import tiny_backbone
+
+from onephoto import api
+from onephoto.backbone.load import Backbone
+from onephoto.errors import IdentityFileError, SettingError
+from onephoto.generate.draw import DrawSettings
+from onephoto.generate.samplers import SAMPLERS, sampler
+from onephoto.generate.save import read_settings, save_picture
+from onephoto.identity.file import IdentityFile, load, save
+from onephoto.look.heatmap import coloured, heatmap, word_strip
+from onephoto.look.sheet import contact_sheet
+
+FEW = DrawSettings(steps=2)
+TEXT = "a photo of <alice> at the beach"
+
+
+@pytest.fixture(scope="module", params=["sd1", "sd2", "sdxl"])
+def backbone(request: pytest.FixtureRequest) -> Backbone:
+    return tiny_backbone(request.param)
+
+
+def photo() -> Image.Image:
+    return Image.fromarray(np.random.default_rng(0).integers(0, 255, (16, 16, 3), np.uint8))
+
+
+def learned(backbone: Backbone, **options: object) -> IdentityFile:
+    request = api.LearnRequest(name="Alice", settings={"steps": 3, "heads": 4, "learning_rate": 0.05}, **options)
+    return api.learn(backbone, [photo()], request)
+
+
+def test_one_photo_to_pictures(backbone: Backbone, tmp_path: Path) -> None:
+    identity = learned(backbone)
+    save(tmp_path / "alice.safetensors", identity)
+    again = load(tmp_path / "alice.safetensors")
+    first = api.generate(backbone, TEXT, [identity], seeds=[1, 2], settings=FEW)
+    second = api.generate(backbone, TEXT, [again], seeds=[1, 2], settings=FEW)
+    assert all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))
+    assert not np.array_equal(first[0], first[1])
+
+
+def test_strength_nought_is_the_class_word(backbone: Backbone) -> None:
+    identity = learned(backbone)
+    draw = {"seeds": [1], "settings": FEW}
+    plain = api.generate(backbone, TEXT.replace("<alice>", "person"), [], **draw)[0]
+    nothing = api.generate(backbone, TEXT, [identity], strengths={"alice": 0}, **draw)[0]
+    person = api.generate(backbone, TEXT, [identity], **draw)[0]
+    assert abs(np.asarray(nothing, int) - np.asarray(plain, int)).max() <= 1
+    assert not np.array_equal(person, plain)
+    with pytest.raises(SettingError, match="bob"):
+        api.generate(backbone, TEXT, [identity], strengths={"bob": 1}, **draw)
+
+
+def test_looking_changes_no_picture_and_maps_every_word(backbone: Backbone) -> None:
+    identity = learned(backbone)
+    seen = api.look(backbone, TEXT, [identity], seed=1, settings=FEW)
+    assert np.array_equal(seen.image, api.generate(backbone, TEXT, [identity], seeds=[1], settings=FEW)[0])
+    assert [word.text for word in seen.words] == TEXT.split()
+    assert seen.maps.shape == (7, backbone.latent_size, backbone.latent_size)
+    assert (seen.maps >= 0).all() and (seen.maps.sum(0) < 1).all()
+
+
+def test_both_methods_pass_through_the_same_door(backbone: Backbone) -> None:
+    request = api.LearnRequest(name="bob", method="textual-inversion", settings={"steps": 2})
+    bob = api.learn(backbone, [photo()], request)
+    pictures = api.generate(backbone, "<alice> and <bob>", [learned(backbone), bob], seeds=[3], settings=FEW)
+    assert len(pictures) == 1
+    with pytest.raises(SettingError, match="two identities"):
+        api.tables_of(backbone, [bob, bob])
+
+
+def test_a_file_of_another_model_is_refused() -> None:
+    with pytest.raises(IdentityFileError, match=r"tiny-sd1.*tiny-sdxl"):
+        api.tables_of(tiny_backbone("sdxl"), [learned(tiny_backbone("sd1"))])
+
+
+def test_an_interrupted_run_ends_like_a_whole_one(tmp_path: Path) -> None:
+    backbone, path = tiny_backbone("sd1"), tmp_path / "run.checkpoint"
+    request = api.LearnRequest(name="alice", settings={"steps": 4, "heads": 4})
+    broken = api.Learning(backbone, [photo()], request, checkpoint_path=path)
+    for report in broken:
+        if report.step == 2:
+            broken.save()
+            break
+    resumed = api.Learning(backbone, [photo()], request, checkpoint_path=path, resume=True)
+    steps = [report.step for report in resumed]
+    whole = api.learn(backbone, [photo()], request)
+    assert steps == [3, 4]
+    assert torch.equal(resumed.identity().tensors["tokens.text_encoder"], whole.tensors["tokens.text_encoder"])
+    other = api.LearnRequest(name="alice", settings={"steps": 5, "heads": 4})
+    with pytest.raises(SettingError, match="another run"):
+        api.Learning(backbone, [photo()], other, checkpoint_path=path, resume=True)
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_samplers_draw_and_are_taken_out_again(name: str) -> None:
+    backbone = tiny_backbone("sd1")
+    before = backbone.pipeline.scheduler
+    settings = DrawSettings(steps=3, sampler=name)
+    assert np.asarray(api.generate(backbone, "a dog", [], seeds=[0], settings=settings)[0]).std() > 0
+    assert backbone.pipeline.scheduler is before
+
+
+def test_an_unknown_sampler_is_refused_with_those_known() -> None:
+    backbone = tiny_backbone("sd1")
+    with pytest.raises(SettingError, match="euler-a"), sampler(backbone.pipeline, "magic"):
+        pass
+
+
+def test_pictures_keep_their_settings_and_overwrite_nothing(tmp_path: Path) -> None:
+    settings = {"prompt": TEXT, "seed": 42, "model": "mini", "negative_prompt": "ünscharf"}
+    first, second = (save_picture(tmp_path, photo(), settings) for _ in range(2))
+    assert first.name == "a-photo-of-alice-at-the-beach-seed42.png"
+    assert second.name == "a-photo-of-alice-at-the-beach-seed42-2.png"
+    assert read_settings(first) == settings
+    assert len(list(tmp_path.iterdir())) == 2
+    photo().save(tmp_path / "other.png")
+    with pytest.raises(SettingError, match="not made by onephoto"):
+        read_settings(tmp_path / "other.png")
+
+
+def test_heat_is_where_the_map_is_high() -> None:
+    word_map = np.zeros((8, 8), np.float32)
+    word_map[2, 6] = 1
+    hot = np.asarray(heatmap(Image.new("RGB", (64, 64), (90, 90, 90)), word_map), np.float32).sum(-1)
+    row, column = np.unravel_index(hot.argmax(), hot.shape)
+    assert abs(row - 20) < 5 and abs(column - 52) < 5
+    assert coloured(np.array([[0.0, 1.0]])).sum(-1).ravel().tolist() == [4, 671]
+
+
+def test_sheets_hold_all_their_pictures() -> None:
+    red, blue = Image.new("RGB", (64, 64), "red"), Image.new("RGB", (64, 64), "blue")
+    sheet = contact_sheet([[red, blue], [blue, red]], titles=["one", "a very long title indeed"], labels=["x", "y"])
+    colours = dict((colour, count) for count, colour in sheet.getcolors(100_000))
+    assert colours[(255, 0, 0)] == colours[(0, 0, 255)] == 2 * 192 * 192
+    assert word_strip(red, list("abcdefg"), np.ones((7, 4, 4))).height > 2 * 192

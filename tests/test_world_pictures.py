@@ -10,6 +10,7 @@ from onephoto.world import phrases
 from onephoto.world.captions import DETAILS, LONGEST, Scenery, caption, captions, vocabulary
 from onephoto.world.dataset import render
 from onephoto.world.figure import EXPRESSIONS
+from onephoto.world.pair import sample_pair, take_pair
 from onephoto.world.people import Person, person
 from onephoto.world.picture import Picture, developed, seen_in, take_picture
 from onephoto.world.prompts import FACE_PROMPT, SETS
@@ -176,6 +177,20 @@ def test_tables_fit_together() -> None:
     assert set(GARMENTS)
 
 
+def test_pairs_show_and_name_both() -> None:
+    people = (person(10), person(11))
+    shots = sample_pair(np.random.default_rng(0), people, scene="beach")
+    picture = take_pair(people, shots, size=64, supersample=1)
+    assert np.array_equal(picture.image, take_pair(people, shots, size=64, supersample=1).image)
+    assert picture.facts["person"] == 10 and picture.facts["beside"]["person"] == 11
+    assert picture.facts["scene"] == picture.facts["beside"]["scene"] == "beach"
+    for text in (picture.caption, *picture.captions):
+        assert all(str(p.name) in text for p in people)
+        assert pieces(text) - {p.name for p in people} <= set(vocabulary())
+    left, right = np.split(picture.ids == 0, 2, axis=1)
+    assert left.mean() > 0.05 and right.mean() > 0.05
+
+
 def test_bright_light_is_pressed_not_clipped() -> None:
     ramp = np.linspace(0, 3, 16, dtype=np.float32)[:, None, None] * np.ones((1, 16, 3), np.float32)
     shown = developed(ramp, 1)[:, 0, 0].astype(int)
@@ -186,14 +201,14 @@ def test_rendering_resumes_and_does_not_depend_on_workers(tmp_path, monkeypatch:
     monkeypatch.setattr("onephoto.world.dataset.SHARD", 2)
     steps = []
     one, two = tmp_path / "one", tmp_path / "two"
-    assert render(one, range(2), 2, size=32, seed=3, progress=lambda *done: steps.append(done)) == 4
+    assert render(one, range(2), 2, size=32, seed=3, pairs=0.5, progress=lambda *done: steps.append(done)) == 4
     assert steps == [(2, 4), (4, 4)]
-    render(two, range(2), 2, size=32, seed=3, workers=2)
+    render(two, range(2), 2, size=32, seed=3, workers=2, pairs=0.5)
     for path in sorted(one.iterdir()):
         assert path.read_bytes() == (two / path.name).read_bytes()
     kept = (one / "00000.npy").stat().st_mtime_ns
     (one / "00001.npy").unlink()
-    render(one, range(2), 2, size=32, seed=3)
+    render(one, range(2), 2, size=32, seed=3, pairs=0.5)
     assert (one / "00000.npy").stat().st_mtime_ns == kept
     assert (one / "00001.npy").read_bytes() == (two / "00001.npy").read_bytes()
     assert len((one / "00000.jsonl").read_text().splitlines()) == len(np.load(one / "00000.npy")) == 2

@@ -59,7 +59,8 @@ def facing(shot: Shot) -> float:
     return shot.head[0] - shot.camera[0]
 
 
-def _scene(shot: Shot, scenery: Scenery, rng: np.random.Generator) -> str:
+def scene_phrase(shot: Shot, scenery: Scenery, rng: np.random.Generator) -> str:
+    """Where the picture was taken."""
     return _filled(rng, phrases.SCENE_PHRASES[shot.scene], scenery.colour)
 
 
@@ -183,7 +184,14 @@ def _named(person: Person, shot: Shot, scenery: Scenery, rng: np.random.Generato
     return " ".join([str(person.name), *said])
 
 
-def _features(shot: Shot, scenery: Scenery, rng: np.random.Generator, count: int) -> list[str]:
+def subject(person: Person, shot: Shot, scenery: Scenery, rng: np.random.Generator, *, detail: str) -> str:
+    """Who is seen: a name, or words for somebody without one; `detail` of DETAILS."""
+    if person.name is not None:
+        return _named(person, shot, scenery, rng)
+    return _unnamed(person, shot, scenery, rng, detail)
+
+
+def features_of(shot: Shot, scenery: Scenery, rng: np.random.Generator, count: int) -> list[str]:
     """Up to `count` different things that can be said of a shot."""
     ranks = rng.random(len(FEATURES)) ** (1 / np.array([weight for _, weight in FEATURES]))
     said = (FEATURES[k][0](shot, scenery, rng) for k in np.argsort(-ranks))
@@ -202,12 +210,11 @@ def caption(
     """One caption of a picture, true of what `scenery` says can be seen; `detail` of DETAILS, random unless given."""
     drawn = str(rng.choice(DETAILS, p=DETAIL_ODDS))
     detail = detail or drawn
-    named = person.name is not None
-    who = _named(person, shot, scenery, rng) if named else _unnamed(person, shot, scenery, rng, detail)
+    who = subject(person, shot, scenery, rng, detail=detail)
     count = {"bare": 0, "scene": 0, "feature": 1, "full": int(rng.integers(2, 5))}[detail]
-    parts = _features(shot, scenery, rng, count)
+    parts = features_of(shot, scenery, rng, count)
     if detail in ("scene", "full") or (detail == "feature" and rng.random() < 0.4):
-        parts.insert(len(parts) if rng.random() < 0.75 else 0, _scene(shot, scenery, rng))
+        parts.insert(len(parts) if rng.random() < 0.75 else 0, scene_phrase(shot, scenery, rng))
     joint = ", " if len(parts) > 1 and rng.random() < 0.5 else " "
     while len(_words(" ".join([who, *parts]))) > LONGEST - 8:
         parts.pop()
@@ -230,7 +237,7 @@ def _spoken() -> Iterator[Iterable[str]]:
                   phrases.ARM_PHRASES, phrases.TURN_PHRASES, wardrobe.PATTERN_PHRASES, props.COLOURS):  # fmt: skip
         yield from table.values()
     yield from (phrases.SEAT_PHRASES, phrases.FACE_OPENINGS, phrases.OPENINGS, phrases.WEARING, phrases.DRESSED)
-    yield from (phrases.NOUNS, phrases.AGED, phrases.JOINING, wardrobe.GARMENTS, wardrobe.COLOUR_RGB)
+    yield from (phrases.PAIRS, phrases.NOUNS, phrases.AGED, phrases.JOINING, wardrobe.GARMENTS, wardrobe.COLOUR_RGB)
     yield from (STUDIO_RGB, BRICK_RGB, DOOR_RGB, HAIR_COLOURS, EYE_COLOURS, LIPSTICKS, looks.AGE_WORDS)
     yield [word for _, word in looks.SKIN_WORDS]
     yield [words for pair in looks.HAIR_PHRASES.values() for words in pair]

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from onephoto.errors import WorldError
+from onephoto.world.pair import sample_pair, take_pair
 from onephoto.world.people import person
 from onephoto.world.picture import Picture, take_picture
 from onephoto.world.shots import sample_shot
@@ -30,6 +31,7 @@ class Shard:
     shots_per_person: int
     size: int
     seed: int
+    pairs: float
 
     def paths(self, folder: Path) -> tuple[Path, Path]:
         """The shard's files: pixels and records."""
@@ -37,20 +39,30 @@ class Shard:
         return stem.with_suffix(".npy"), stem.with_suffix(".jsonl")
 
 
-def shards_of(people: range, shots_per_person: int, *, size: int, seed: int) -> list[Shard]:
+def shards_of(people: range, shots_per_person: int, *, size: int, seed: int, pairs: float = 0.0) -> list[Shard]:
     """Divide people into shards, independently of who renders them."""
     each = max(1, SHARD // shots_per_person)
     starts = range(0, len(people), each)
-    return [Shard(k, people[first : first + each], shots_per_person, size, seed) for k, first in enumerate(starts)]
+    return [
+        Shard(k, people[first : first + each], shots_per_person, size, seed, pairs) for k, first in enumerate(starts)
+    ]
 
 
 def pictures_of(shard: Shard) -> Iterator[Picture]:
-    """The pictures of a shard; each depends on the data set's seed, the person and its own number alone."""
+    """The pictures of a shard; each depends on the shard's settings, the person and its own number alone."""
     for seed in shard.people:
-        somebody = person(seed)
         for number in range(shard.shots_per_person):
-            rng = np.random.default_rng([shard.seed, seed, number])
-            yield take_picture(somebody, sample_shot(rng, somebody), size=shard.size)
+            yield _picture(shard, seed, np.random.default_rng([shard.seed, seed, number]))
+
+
+def _picture(shard: Shard, seed: int, rng: np.random.Generator) -> Picture:
+    """A picture of one person, or of them and somebody else of the shard."""
+    somebody = person(seed)
+    if len(shard.people) > 1 and rng.random() < shard.pairs:
+        other = person(int(rng.choice([s for s in shard.people if s != seed])))
+        both = (somebody, other) if rng.random() < 0.5 else (other, somebody)
+        return take_pair(both, sample_pair(rng, both), size=shard.size)
+    return take_picture(somebody, sample_shot(rng, somebody), size=shard.size)
 
 
 def record(picture: Picture) -> dict[str, Any]:
@@ -96,11 +108,13 @@ def render(
     size: int = 128,
     workers: int = 1,
     seed: int = 0,
+    pairs: float = 0.0,
     progress: Callable[[int, int], None] | None = None,
 ) -> int:
     """Render people x shots into a folder and return the number of pictures; finished shards are kept.
 
-    The result is the same for any number of workers. `progress(done, total)` is called after each shard. Raises
+    `pairs` is the share of pictures that show somebody else of the shard too. The result is the same for any number of
+    workers. `progress(done, total)` is called after each shard. Raises
     WorldError for an empty range, or a folder begun with other settings.
     """
     if not len(people) or shots_per_person < 1:
@@ -108,8 +122,8 @@ def render(
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     _settled(folder, {"people": [people.start, people.stop, people.step], "shots_per_person": shots_per_person,
-                      "size": size, "seed": seed})  # fmt: skip
-    shards = shards_of(people, shots_per_person, size=size, seed=seed)
+                      "size": size, "seed": seed, "pairs": pairs})  # fmt: skip
+    shards = shards_of(people, shots_per_person, size=size, seed=seed, pairs=pairs)
     total, done = len(people) * shots_per_person, 0
     for count in _written(shards, folder, workers):
         done += count

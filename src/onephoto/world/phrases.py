@@ -84,5 +84,8 @@ OPENINGS = ("a photo of {who}", "a photo of {who}", "{who}", "{who}", "a picture
 WEARING = ("wearing {what}", "wearing {what}", "with {what}")
 DRESSED = ("wearing {what}", "in {what}")
 NOUNS = ("person", "man", "woman")
+PAIRS = ("{left} and {right}", "{right} and {left}", "{left} next to {right}", "{right} beside {left}",
+         "{left} together with {right}", "{left} on the left and {right} on the right", "two people")  # fmt: skip
+"""Two people in one picture, as the viewer sees them."""
 AGED = ("as an {age} person", "as a {age} person")
 JOINING = (",", "and", "with")

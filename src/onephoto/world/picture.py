@@ -83,6 +83,17 @@ class Picture:
     facts: dict[str, Any]
 
 
+def aimed(target: NDArray, angles: tuple[float, float], *, height: float, size: int) -> Camera:
+    """A camera at (yaw, pitch) degrees about a target (3,) that sees `height` decimetres on `size` pixels."""
+    yaw, pitch = np.radians(angles)
+    back = np.array([np.sin(yaw) * np.cos(pitch), np.sin(pitch), np.cos(yaw) * np.cos(pitch)])
+    right = np.cross(-back, (0, 1, 0))
+    right /= np.linalg.norm(right)
+    axes = (target + DISTANCE * back, right, np.cross(right, -back), -back)
+    eye, right, up, forward = (axis.astype(np.float32) for axis in axes)
+    return Camera(eye=eye, right=right, up=up, forward=forward, focal=float(size * DISTANCE / height))
+
+
 def camera_for(shot: Shot, shaped: ShapedPerson, figure: Posed, size: int, rng: np.random.Generator) -> Camera:
     """A camera that frames the head as the view asks, a little off, for a picture of `size` pixels."""
     frame = FRAMES[shot.view]
@@ -93,14 +104,7 @@ def camera_for(shot: Shot, shaped: ShapedPerson, figure: Posed, size: int, rng: 
     height = frame.height * head * rng.uniform(0.95, 1.07)
     target = figure.head((low + high) / 2) + np.array([frame.aside * head, frame.up * head, 0])
     target[:2] += height * rng.normal(size=2) * (0.025, 0.015)
-    yaw, pitch = np.radians(shot.camera)
-    back = np.array([np.sin(yaw) * np.cos(pitch), np.sin(pitch), np.cos(yaw) * np.cos(pitch)])
-    right = np.cross(-back, (0, 1, 0))
-    right /= np.linalg.norm(right)
-    eye, up, forward, right = (
-        v.astype(np.float32) for v in (target + DISTANCE * back, np.cross(right, -back), -back, right)
-    )
-    return Camera(eye=eye, right=right, up=up, forward=forward, focal=float(size * DISTANCE / height))
+    return aimed(target, shot.camera, height=height, size=size)
 
 
 def exposure(light: SceneLight, scene: str, person: Person) -> float:

@@ -51,6 +51,7 @@ def learn(
     dtype: Precision = "float32",
 ) -> None:
     """Learn one person from one photo into one small file."""
+    quiet()
     from onephoto.api import Learning, LearnRequest
     from onephoto.identity.file import save
     from onephoto.identity.photo import read_photo
@@ -58,7 +59,7 @@ def learn(
     target = out or Path(f"{name}.safetensors")
     if not target.parent.is_dir():
         raise SettingError(f"{target.parent}: no such folder; make it, or choose another --out")
-    backbone = _backbone(model, device, dtype)
+    backbone = loaded(model, device, dtype)
     marked = _box(box)
     images = [
         read_photo(photo, size=backbone.image_size, box=marked, crop=crop, subject=subject).image for photo in photos
@@ -69,16 +70,13 @@ def learn(
     request = LearnRequest(name=name, subject=subject, method=method, settings=options, seed=seed, consent=consent)
     state = target.with_suffix(".checkpoint")
     learning = Learning(backbone, images, request, checkpoint_path=state, resume=resume)
-    if not _run(learning, target.with_suffix(".log.jsonl")):
-        typer.echo(f"stopped; go on with the same command and --resume ({state} keeps the run)")
-        raise typer.Exit(130)
-    save(target, learning.identity())
+    save(target, learned(learning, target.with_suffix(".log.jsonl")))
     state.unlink(missing_ok=True)
     typer.echo(f"{target}: <{name.lower()}> learned")
 
 
-def _run(learning: "Learning", log_path: Path) -> bool:
-    """Learn with a progress bar, a log line a step and checkpoints; False when Ctrl-C stopped it."""
+def learned(learning: "Learning", log_path: Path | None = None) -> "IdentityFile":
+    """Learn with a progress bar, a log line a step and checkpoints; Ctrl-C saves the run and exits with code 130."""
     from rich.progress import Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
     from onephoto.learn import log
@@ -88,14 +86,15 @@ def _run(learning: "Learning", log_path: Path) -> bool:
     with stop_on_interrupt() as asked, Progress(*columns, TextColumn("loss {task.fields[loss]}")) as bar:
         task = bar.add_task("learning", total=learning.steps, loss="-")
         for report in learning:
-            log.append(log_path, {"step": report.step, **report.losses})
+            if log_path is not None:
+                log.append(log_path, {"step": report.step, **report.losses})
             bar.update(task, completed=report.step, loss=f"{report.losses['loss']:.4f}")
+            if asked() or report.step % SAVE_EVERY == 0:
+                learning.save()
             if asked():
-                learning.save()
-                return False
-            if report.step % SAVE_EVERY == 0:
-                learning.save()
-    return True
+                typer.echo("stopped; the same command with --resume goes on", err=True)
+                raise typer.Exit(130)
+    return learning.identity()
 
 
 def generate(
@@ -115,6 +114,7 @@ def generate(
     dtype: Precision = "float32",
 ) -> None:
     """Draw learned people in any scene."""
+    quiet()
     from onephoto import api
     from onephoto.generate.draw import DrawSettings
     from onephoto.generate.save import save_picture
@@ -123,7 +123,7 @@ def generate(
     settings = DrawSettings(steps=steps, guidance=guidance, sampler=sampler, size=size, negative_prompt=negative)
     strengths = _strengths(strength)
     people = _identities(identity)
-    backbone = _backbone(model, device, dtype)
+    backbone = loaded(model, device, dtype)
     seeds = range(seed, seed + count)
     with _plain_warnings():
         images = api.generate(backbone, prompt, people, seeds=seeds, settings=settings, strengths=strengths)
@@ -150,6 +150,7 @@ def look(
     dtype: Precision = "float32",
 ) -> None:
     """Draw one picture and a heat map of every word of its prompt."""
+    quiet()
     from onephoto import api
     from onephoto.generate.draw import DrawSettings
     from onephoto.generate.save import save_picture
@@ -157,7 +158,7 @@ def look(
 
     settings = DrawSettings(steps=steps, guidance=guidance, sampler=sampler, negative_prompt=negative)
     people = _identities(identity)
-    backbone = _backbone(model, device, dtype)
+    backbone = loaded(model, device, dtype)
     with _plain_warnings():
         seen = api.look(backbone, prompt, people, seed=seed, settings=settings)
     strip = word_strip(seen.image, [word.text for word in seen.words], seen.maps.numpy())
@@ -184,16 +185,12 @@ def inspect(file: Annotated[Path, typer.Argument(help="An identity file, or a pi
     typer.echo(json.dumps({"base": base, **shown}, indent=2, ensure_ascii=False, default=str))
 
 
-def _backbone(model: str, device: str, dtype: str) -> "Backbone":
-    import diffusers
+def loaded(model: str, device: str, dtype: str) -> "Backbone":
+    """The model of the options, quietly loaded."""
     import torch
-    import transformers
 
+    quiet()
     from onephoto.backbone.load import load_backbone
-
-    # Bars for loading, which takes a moment, would bury the one line that an error is.
-    diffusers.utils.logging.disable_progress_bar()
-    transformers.utils.logging.disable_progress_bar()
 
     precisions = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
     if dtype not in precisions:
@@ -201,6 +198,17 @@ def _backbone(model: str, device: str, dtype: str) -> "Backbone":
     if device == "cuda" and not torch.cuda.is_available():
         raise SettingError("--device cuda: torch sees no CUDA device here; use --device cpu")
     return load_backbone(model, device=device, dtype=precisions[dtype])
+
+
+def quiet() -> None:
+    """No bars and advice from the libraries below: they would bury the one line that an error is."""
+    import transformers
+
+    transformers.utils.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
+    import diffusers
+
+    diffusers.utils.logging.disable_progress_bar()
 
 
 def _identities(files: list[Path] | None) -> "list[IdentityFile]":

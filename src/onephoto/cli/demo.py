@@ -1,0 +1,70 @@
+"""The whole loop in one command: a photo, a learned person, three scenes, and where each word acted."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from onephoto.cli.people import Device, Model, Steps, learned, loaded, quiet
+from onephoto.errors import PhotoError
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+SCENES = ("a photo of {} at the beach", "a photo of {} in the forest", "a photo of {} in front of a brick wall")
+NAME = "somebody"
+
+
+def demo(
+    photo: Annotated[Path | None, typer.Option(help="A photo of your own; a synthetic portrait unless given.")] = None,
+    model: Model = "mini",
+    learning_steps: Annotated[int | None, typer.Option(help="Updates; the method's own unless given.")] = None,
+    steps: Steps = 25,
+    crop: Annotated[bool, typer.Option(help="Find and crop the face.")] = True,
+    out: Annotated[Path, typer.Option(help="Folder for the picture.")] = Path("out"),
+    device: Device = "cpu",
+) -> None:
+    """Learn a person from one photo, draw them in three scenes, and show where every word acted."""
+    quiet()
+    from onephoto import api
+    from onephoto.generate.draw import DrawSettings
+    from onephoto.generate.save import save_picture
+    from onephoto.identity.photo import read_photo
+
+    backbone = loaded(model, device, "float32")
+    source = photo or _portrait()
+    square = read_photo(source, size=backbone.image_size, crop=crop)
+    request = api.LearnRequest(name=NAME, settings={"steps": learning_steps})
+    identity = learned(api.Learning(backbone, [square.image], request))
+    settings = DrawSettings(steps=steps)
+    seen = [api.look(backbone, scene.format(f"<{NAME}>"), [identity], settings=settings) for scene in SCENES]
+    out.mkdir(parents=True, exist_ok=True)
+    facts = {"prompt": "demo", "seed": 0, "model": backbone.model_id, "scenes": SCENES, "steps": steps}
+    typer.echo(save_picture(out, _sheet(square.image, seen), facts))
+
+
+def _portrait() -> Path:
+    """The first portrait of the package openpeople (synthetic people, MIT)."""
+    from importlib.util import find_spec
+
+    spec = find_spec("openpeople")
+    if spec is None or spec.origin is None:
+        raise PhotoError("the demo's portrait is not here (pip install openpeople); or name a photo with --photo")
+    return Path(spec.origin).parent / "data" / "curated" / "P001" / "assets" / "studio_portrait.jpg"
+
+
+def _sheet(photo: "Image.Image", seen: list) -> "Image.Image":
+    """The photo and the three pictures above, a row of word maps for each scene below."""
+    from PIL import Image
+
+    from onephoto.look.heatmap import word_strip
+    from onephoto.look.sheet import contact_sheet
+
+    titles = ["the photo", *(scene.format(NAME) for scene in SCENES)]
+    top = contact_sheet([[photo, *(one.image for one in seen)]], titles=titles)
+    strips = [word_strip(one.image, [word.text for word in one.words], one.maps.numpy()) for one in seen]
+    parts = [top, *strips]
+    sheet = Image.new("RGB", (max(part.width for part in parts), sum(part.height for part in parts)), "white")
+    for number, part in enumerate(parts):
+        sheet.paste(part, (0, sum(before.height for before in parts[:number])))
+    return sheet

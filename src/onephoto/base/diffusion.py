@@ -1,0 +1,171 @@
+"""Training of text encoder and U-Net together on the latents of rendered pictures."""
+
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from diffusers import AutoencoderKL, StableDiffusionPipeline
+from torch import Tensor, nn
+from transformers import CLIPTokenizer
+
+from onephoto.base.architecture import Architecture, build_scheduler, build_text_encoder, build_unet
+from onephoto.base.pictures import PictureSet, to_tensor
+from onephoto.base.training import Clock, OptimiserSettings, Trainer, running_mean
+from onephoto.core.denoising import add_noise
+from onephoto.errors import WorldError
+
+
+@dataclass(frozen=True)
+class DiffusionSettings:
+    """One caption of ten is left out, for guidance; min-SNR weighting (Hang 2023) with gamma 5."""
+
+    minutes: float = 30.0
+    batch_size: int = 64
+    empty_share: float = 0.1
+    snr_limit: float = 5.0
+    optimiser: OptimiserSettings = field(
+        default_factory=lambda: OptimiserSettings(learning_rate=1e-3, warmup_steps=300, ema_decay=0.9995)
+    )
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class DiffusionProgress:
+    """What a log line of diffusion training says; speed in pictures a second."""
+
+    step: int
+    loss: float
+    speed: float
+
+
+class Painter(nn.Module):
+    """Text encoder and U-Net as one module: token ids, noisy latents and timesteps in, predicted noise out."""
+
+    def __init__(self, arch: Architecture, tokenizer: CLIPTokenizer) -> None:
+        super().__init__()
+        self.text_encoder = build_text_encoder(arch, tokenizer)
+        self.unet = build_unet(arch)
+
+    def forward(self, noisy: Tensor, t: Tensor, ids: Tensor) -> Tensor:
+        """(B, c, h, w), (B,), (B, L) -> (B, c, h, w)."""
+        return self.unet(noisy, t, encoder_hidden_states=self.text_encoder(ids).last_hidden_state).sample
+
+
+@torch.no_grad()
+def encode_latents(pictures: PictureSet, vae: AutoencoderKL, folder: Path, *, batch_size: int = 32) -> None:
+    """Scaled latents of every shard as float16 (n, c, h, w); shards done before are left alone."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in sorted(pictures.folder.glob("*.npy")):
+        target = folder / path.name
+        if target.exists():
+            continue
+        images = np.load(path, mmap_mode="r")
+        parts = (images[start : start + batch_size] for start in range(0, len(images), batch_size))
+        means = [vae.encode(to_tensor(part).to(vae.device, vae.dtype)).latent_dist.mean for part in parts]
+        latents = torch.cat(means).float().cpu().numpy() * vae.config.scaling_factor
+        partial = target.with_suffix(".partial")
+        with partial.open("wb") as file:
+            np.save(file, latents.astype(np.float16))
+        partial.replace(target)
+
+
+class LatentSet:
+    """Latents and the token ids of their captions, in memory; `draw` makes batches."""
+
+    def __init__(self, pictures: PictureSet, folder: Path, tokenizer: CLIPTokenizer) -> None:
+        paths = [folder / path.name for path in sorted(pictures.folder.glob("*.npy"))]
+        if not all(path.exists() for path in paths):
+            raise WorldError(f"{folder}: latents are missing; run onephoto base train latents first")
+        self.latents = torch.from_numpy(np.concatenate([np.load(path) for path in paths]))
+        captions = [record["captions"] for record in pictures.records()]
+        self.counts = torch.tensor([len(variants) for variants in captions])
+        self.starts = self.counts.cumsum(0) - self.counts
+        flat = [caption for variants in captions for caption in variants]
+        self.ids = token_ids(tokenizer, flat).to(torch.int16)
+        self.empty = token_ids(tokenizer, [""])[0]
+
+    def draw(self, generator: torch.Generator, settings: DiffusionSettings) -> tuple[Tensor, Tensor]:
+        """Latents (B, c, h, w) float32 and one caption variant each, or none, (B, L) long."""
+        chosen = torch.randint(len(self.latents), (settings.batch_size,), generator=generator)
+        share = torch.rand(settings.batch_size, generator=generator)
+        variant = (share * self.counts[chosen]).long()
+        ids = self.ids[self.starts[chosen] + variant].long()
+        dropped = torch.rand(settings.batch_size, generator=generator) < settings.empty_share
+        ids[dropped] = self.empty
+        return self.latents[chosen].float(), ids
+
+
+def token_ids(tokenizer: CLIPTokenizer, texts: list[str]) -> Tensor:
+    """Padded and cut token ids (n, L)."""
+    options = {"padding": "max_length", "truncation": True, "return_tensors": "pt"}
+    return tokenizer(texts, max_length=tokenizer.model_max_length, **options).input_ids
+
+
+def diffusion_loss(
+    painter: Painter, latents: Tensor, ids: Tensor, alphas_cumprod: Tensor, *, generator: torch.Generator,
+    snr_limit: float,
+) -> Tensor:  # fmt: skip
+    """Weighted error of the predicted noise; timesteps are spread evenly over the batch, one in each of B strata."""
+    batch, total = len(latents), len(alphas_cumprod)
+    t = ((torch.arange(batch) + torch.rand(batch, generator=generator)) * total / batch).long().clamp(max=total - 1)
+    noise = torch.randn(latents.shape, generator=generator)
+    device, dtype = painter.unet.device, painter.unet.dtype
+    noisy = add_noise(latents, noise, alphas_cumprod, t).to(device, dtype).to(memory_format=torch.channels_last)
+    predicted = painter(noisy, t.to(device), ids.to(device)).float()
+    snr = alphas_cumprod[t] / (1 - alphas_cumprod[t])
+    weight = (snr.clamp(max=snr_limit) / snr).to(device)
+    error = (predicted - noise.to(device)).square().mean(dim=(1, 2, 3))
+    return (weight * error).sum() / weight.sum()
+
+
+def train_diffusion(
+    data: LatentSet, folder: Path, settings: DiffusionSettings, *, arch: Architecture, tokenizer: CLIPTokenizer,
+    device: str = "cpu",
+) -> Iterator[DiffusionProgress]:  # fmt: skip
+    """Train for the settings' minutes, going on from `folder/diffusion.safetensors` when it is there.
+
+    Yields a log line every 20 seconds; a checkpoint is written every 3 minutes and at the end.
+    """
+    torch.manual_seed(settings.seed)
+    painter = Painter(arch, tokenizer).to(device, torch.bfloat16).train()
+    painter.unet.to(memory_format=torch.channels_last)
+    trainer = Trainer(painter, settings.optimiser)
+    checkpoint = folder / "diffusion.safetensors"
+    folder.mkdir(parents=True, exist_ok=True)
+    if checkpoint.exists():
+        trainer.load(checkpoint)
+    generator = torch.Generator().manual_seed(settings.seed * 1_000_003 + trainer.step_count)
+    alphas = build_scheduler().alphas_cumprod
+    clock, mean, seen, since = Clock(settings.minutes), None, 0, time.monotonic()
+    while not clock.over():
+        latents, ids = data.draw(generator, settings)
+        loss = diffusion_loss(painter, latents, ids, alphas, generator=generator, snr_limit=settings.snr_limit)
+        trainer.step(loss)
+        mean, seen = running_mean(mean, float(loss.detach())), seen + len(latents)
+        if clock.due("log", 20):
+            yield DiffusionProgress(trainer.step_count, mean, seen / (time.monotonic() - since))
+        if clock.due("save", 180):
+            trainer.save(checkpoint)
+    trainer.save(checkpoint)
+    yield DiffusionProgress(trainer.step_count, mean or 0.0, seen / (time.monotonic() - since))
+
+
+def export_pipeline(
+    checkpoint: Path, vae: AutoencoderKL, tokenizer: CLIPTokenizer, folder: Path, *, arch: Architecture
+) -> None:
+    """The averaged weights of a checkpoint as a Stable Diffusion folder in fp16, which plain diffusers loads."""
+    painter = Painter(arch, tokenizer)
+    trainer = Trainer(painter, OptimiserSettings())
+    trainer.load(checkpoint)
+    painter.load_state_dict(trainer.average(), strict=False)
+    pipeline = StableDiffusionPipeline(
+        vae, painter.text_encoder, tokenizer, painter.unet, build_scheduler(), None, None, requires_safety_checker=False
+    )
+    pipeline.to(torch.float16).save_pretrained(folder, safe_serialization=True)
+    # transformers takes the stored type for the type to load in, diffusers loads float32: make both float32.
+    config = folder / "text_encoder" / "config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"dtype": "float32"}, indent=2) + "\n")

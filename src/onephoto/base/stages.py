@@ -1,0 +1,65 @@
+"""The stages of base training with their folders: work/vae, work/latents, work/diffusion, work/mini."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from diffusers import AutoencoderKL
+from transformers import CLIPTokenizer
+
+from onephoto.base.architecture import Architecture
+from onephoto.base.diffusion import DiffusionSettings, LatentSet, encode_latents, export_pipeline, train_diffusion
+from onephoto.base.pictures import PictureSet
+from onephoto.base.tokenizer import build_tokenizer
+from onephoto.base.vae import VaeSettings, train_vae
+from onephoto.errors import SettingError
+from onephoto.world.captions import vocabulary
+from onephoto.world.names import name_of
+
+
+def vae(
+    pictures: Path, work: Path, minutes: float, *, device: str = "cpu", arch: Architecture | None = None
+) -> Iterator[str]:
+    """Train the autoencoder; work/vae holds its average at the end of each run."""
+    settings = VaeSettings(minutes=minutes)
+    for line in train_vae(PictureSet(pictures), work, settings, arch=arch or Architecture(), device=device):
+        yield f"step {line.step}: loss {line.loss:.4f}" + (f", {line.psnr:.2f} dB" if line.psnr else "")
+
+
+def latents(pictures: Path, work: Path, *, device: str = "cpu") -> Iterator[str]:
+    """Encode all pictures with the trained autoencoder; a new autoencoder needs an empty work/latents."""
+    encode_latents(PictureSet(pictures), trained_vae(work).to(device), work / "latents")
+    yield f"{work / 'latents'}: done"
+
+
+def diffusion(
+    pictures: Path, work: Path, minutes: float, *, device: str = "cpu", arch: Architecture | None = None
+) -> Iterator[str]:
+    """Train text encoder and U-Net."""
+    arch = arch or Architecture()
+    words = tokenizer(work, arch)
+    data = LatentSet(PictureSet(pictures), work / "latents", words)
+    settings = DiffusionSettings(minutes=minutes)
+    for line in train_diffusion(data, work / "diffusion", settings, arch=arch, tokenizer=words, device=device):
+        yield f"step {line.step}: loss {line.loss:.4f}, {line.speed:.1f} pictures/s"
+
+
+def export(work: Path, *, arch: Architecture | None = None) -> Iterator[str]:
+    """Write the averaged weights as a Stable Diffusion folder, work/mini."""
+    arch, checkpoint = arch or Architecture(), work / "diffusion" / "diffusion.safetensors"
+    if not checkpoint.exists():
+        raise SettingError(f"{checkpoint}: not there yet; run the stage diffusion first")
+    export_pipeline(checkpoint, trained_vae(work), tokenizer(work, arch), work / "mini", arch=arch)
+    yield f"{work / 'mini'}: done"
+
+
+def trained_vae(work: Path) -> AutoencoderKL:
+    """The autoencoder of work/vae; raises SettingError while there is none."""
+    if not (work / "vae" / "config.json").exists():
+        raise SettingError(f"{work / 'vae'}: not there yet; run the stage vae first")
+    return AutoencoderKL.from_pretrained(work / "vae").eval().requires_grad_(False)
+
+
+def tokenizer(work: Path, arch: Architecture) -> CLIPTokenizer:
+    """The world's words and names as one token each."""
+    names = [name for seed in range(3000) if (name := name_of(seed))]
+    return build_tokenizer(work / "tokenizer", [*vocabulary(), *names], arch.max_length)

@@ -1,0 +1,94 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from diffusers import DiffusionPipeline
+
+from onephoto.backbone.load import load_backbone
+from onephoto.base import stages
+from onephoto.base.architecture import Architecture, build_unet, count_parameters
+from onephoto.base.tokenizer import END, build_tokenizer
+from onephoto.base.training import OptimiserSettings, Trainer
+from onephoto.errors import SettingError
+from onephoto.world.captions import vocabulary
+from onephoto.world.names import name_of
+
+TOY = Architecture(
+    image_size=64, latent_channels=4, vae_channels=(8, 8, 8, 8), unet_channels=(32, 32), text_width=32, text_layers=1,
+    text_heads=2, max_length=12,
+)  # fmt: skip
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    images = np.random.default_rng(0).integers(0, 255, (80, 64, 64, 3), np.uint8)
+    np.save(folder / "0000.npy", images)
+    lines = [json.dumps({"captions": ["a photo of a man", "a man"]})] * len(images)
+    (folder / "0000.jsonl").write_text("\n".join(lines) + "\n")
+    return folder
+
+
+def test_every_word_and_name_is_one_token(tmp_path: Path) -> None:
+    words = [*vocabulary(), *(name_of(seed) for seed in range(3000))]
+    tokenizer = build_tokenizer(tmp_path, words, 48)
+    for word in words:
+        assert len(tokenizer(word, add_special_tokens=False).input_ids) == 1, word
+    tokenizer.save_pretrained(tmp_path / "saved")
+    again = type(tokenizer).from_pretrained(tmp_path / "saved")
+    assert again(words[7]).input_ids == tokenizer(words[7]).input_ids
+
+
+def test_unknown_words_fall_back_to_bytes_never_to_the_end_token(tmp_path: Path) -> None:
+    tokenizer = build_tokenizer(tmp_path, ["photo"], 48)
+    ids = tokenizer("zebra ü 漢 🙂 #", add_special_tokens=False).input_ids
+    assert tokenizer.convert_tokens_to_ids(END) not in ids
+    assert tokenizer.decode(ids).replace(" ", "") == "zebraü漢🙂#"
+
+
+def test_a_resumed_trainer_ends_like_a_whole_one(tmp_path: Path) -> None:
+    def trainer() -> Trainer:
+        torch.manual_seed(0)
+        return Trainer(torch.nn.Linear(4, 2).to(torch.bfloat16), OptimiserSettings())
+
+    def steps(one: Trainer, numbers: range) -> Trainer:
+        for number in numbers:
+            inputs = torch.randn(8, 4, generator=torch.Generator().manual_seed(number)).to(torch.bfloat16)
+            one.step(one.module(inputs).float().square().mean())
+        return one
+
+    whole = steps(trainer(), range(6))
+    steps(trainer(), range(3)).save(tmp_path / "t.safetensors")
+    resumed = trainer()
+    resumed.load(tmp_path / "t.safetensors")
+    steps(resumed, range(3, 6))
+    for name, average in whole.average().items():
+        assert torch.equal(average, resumed.average()[name])
+
+
+def test_all_stages_end_in_a_folder_that_plain_diffusers_draws_with(tmp_path: Path, pictures: Path) -> None:
+    work = tmp_path / "work"
+    work.mkdir()
+    with pytest.raises(SettingError, match="stage vae first"):
+        list(stages.latents(pictures, work))
+    lines = list(stages.vae(pictures, work, 0.02, arch=TOY))
+    assert "dB" in lines[-1]
+    list(stages.latents(pictures, work))
+    done = (work / "latents" / "0000.npy").stat().st_mtime_ns
+    list(stages.latents(pictures, work))
+    assert (work / "latents" / "0000.npy").stat().st_mtime_ns == done
+    first = list(stages.diffusion(pictures, work, 0.02, arch=TOY))[-1]
+    second = list(stages.diffusion(pictures, work, 0.02, arch=TOY))[-1]
+    assert int(second.split()[1][:-1]) > int(first.split()[1][:-1]) > 0
+    list(stages.export(work, arch=TOY))
+    pipe = DiffusionPipeline.from_pretrained(work / "mini")
+    image = pipe("a photo of a man", num_inference_steps=2).images[0]
+    assert image.size == (64, 64)
+    assert load_backbone(work / "mini").family == "sd1"
+
+
+def test_the_unet_keeps_its_budget() -> None:
+    assert 10e6 < count_parameters(build_unet(Architecture())) < 13e6

@@ -9,11 +9,16 @@ from diffusers import DiffusionPipeline
 from onephoto.backbone.load import load_backbone
 from onephoto.base import stages
 from onephoto.base.architecture import Architecture, build_unet, count_parameters
+from onephoto.base.pictures import psnr, to_pictures, to_tensor
 from onephoto.base.tokenizer import END, build_tokenizer
 from onephoto.base.training import OptimiserSettings, Trainer
+from onephoto.base.vae import shipped_vae
 from onephoto.errors import SettingError
 from onephoto.world.captions import vocabulary
 from onephoto.world.names import name_of
+from onephoto.world.people import person
+from onephoto.world.picture import take_picture
+from onephoto.world.shots import sample_shot
 
 TOY = Architecture(
     image_size=64, latent_channels=4, vae_channels=(8, 8, 8, 8), unet_channels=(32, 32), text_width=32, text_layers=1,
@@ -92,3 +97,13 @@ def test_all_stages_end_in_a_folder_that_plain_diffusers_draws_with(tmp_path: Pa
 
 def test_the_unet_keeps_its_budget() -> None:
     assert 10e6 < count_parameters(build_unet(Architecture())) < 13e6
+
+
+def test_the_shipped_autoencoder_shows_a_picture_again() -> None:
+    vae = shipped_vae(Architecture())
+    assert vae is not None and shipped_vae(TOY) is None
+    somebody = person(90_001)
+    image = take_picture(somebody, sample_shot(np.random.default_rng(1), somebody)).image[None]
+    with torch.no_grad():
+        again = vae.decode(vae.encode(to_tensor(image)).latent_dist.mean).sample
+    assert psnr(image, to_pictures(again)) > 25

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from importlib import resources
 from pathlib import Path
 
 import numpy as np
@@ -45,14 +46,15 @@ class VaeProgress:
 def train_vae(
     pictures: PictureSet, folder: Path, settings: VaeSettings, *, arch: Architecture, device: str = "cpu"
 ) -> Iterator[VaeProgress]:
-    """Train for the settings' minutes, going on from `folder/vae.safetensors` when it is there.
+    """Train for the settings' minutes, going on from `folder/vae.safetensors`, else from the package's weights.
 
     Yields a log line every 20 seconds. The last 64 pictures are held out for PSNR.
     """
     dtype = torch.bfloat16
-    vae = build_vae(arch).to(device, dtype).to(memory_format=torch.channels_last).train()
-    trainer = Trainer(vae, settings.optimiser)
     checkpoint = folder / "vae.safetensors"
+    vae = shipped_vae(arch) or build_vae(arch)
+    vae = vae.to(device, dtype).to(memory_format=torch.channels_last).train().requires_grad_(True)
+    trainer = Trainer(vae, settings.optimiser)
     if checkpoint.exists():
         trainer.load(checkpoint)
     rng = np.random.default_rng((settings.seed, trainer.step_count))
@@ -72,6 +74,19 @@ def train_vae(
     trainer.save(checkpoint)
     save_vae(averaged_vae(trainer, arch), pictures, folder / "vae")
     yield VaeProgress(trainer.step_count, loss_mean or 0.0, held_out_psnr(averaged_vae(trainer, arch), pictures))
+
+
+def shipped_vae(arch: Architecture) -> AutoencoderKL | None:
+    """The package's autoencoder, float32, or None where there is none of this architecture."""
+    folder = Path(str(resources.files("onephoto") / "weights" / "vae"))
+    if not (folder / "config.json").exists():
+        return None
+    vae = AutoencoderKL.from_pretrained(folder)
+    same = (tuple(vae.config.block_out_channels), vae.config.latent_channels) == (
+        arch.vae_channels,
+        arch.latent_channels,
+    )
+    return vae if same else None
 
 
 def draw_crops(pictures: PictureSet, rng: np.random.Generator, settings: VaeSettings) -> Tensor:

@@ -43,7 +43,7 @@ class PictureSet:
 
 def to_tensor(pictures: np.ndarray) -> Tensor:
     """(B, H, W, 3) uint8 -> (B, 3, H, W) float32 in [-1, 1]."""
-    return torch.from_numpy(np.ascontiguousarray(pictures)).permute(0, 3, 1, 2).float() / 127.5 - 1
+    return torch.from_numpy(np.array(pictures)).permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
 def to_pictures(pixels: Tensor) -> np.ndarray:

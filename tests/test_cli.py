@@ -63,6 +63,7 @@ def test_learn_generate_look_inspect(model: Path, photo: Path) -> None:
     assert '"seed": 1' in run("inspect", folder / "out" / "alice-at-the-beach-seed1.png")
 
 
+@pytest.mark.filterwarnings("ignore:the prompt is too long")
 def test_the_demo_ends_in_a_sheet(model: Path, photo: Path) -> None:
     out = photo.parent / "out"
     # The tiny text encoder is 32 wide; our method's 8 heads divide it.

@@ -108,7 +108,7 @@ def render(
     size: int = 128,
     workers: int = 1,
     seed: int = 0,
-    pairs: float = 0.0,
+    pairs: float = 0.05,
     progress: Callable[[int, int], None] | None = None,
 ) -> int:
     """Render people x shots into a folder and return the number of pictures; finished shards are kept.

@@ -47,7 +47,7 @@ DISTANCE = 17.0
 LUMA = np.array([0.2126, 0.7152, 0.0722])
 BRIGHTNESS = {"night": 0.85, "snow": 1.3, "beach": 1.25, "field": 1.2, "sunset": 1.05, "forest": 1.05}
 """Light reaching a face that is turned to it, by scene; elsewhere 1.15."""
-FAIR_SKIN, SKIN_SHARE = 0.34, 0.35
+FAIR_SKIN, SKIN_SHARE = 0.34, 0.42
 """Exposure follows the skin's luminance, as a photographer's does, but only partly, or dark skin would turn pale."""
 LOW = 0.06
 """Height of a low light's direction."""
@@ -112,7 +112,7 @@ def exposure(light: SceneLight, scene: str, person: Person) -> float:
     key, sky, ground = (float(np.dot(LUMA, colour)) for colour in (light.key, light.sky, light.ground))
     reaching = key + 0.5 * (sky + ground)
     skin = float(np.dot(LUMA, skin_colour(person)))
-    return BRIGHTNESS.get(scene, 1.15) / reaching * float(np.clip((FAIR_SKIN / skin) ** SKIN_SHARE, 0.88, 1.35))
+    return BRIGHTNESS.get(scene, 1.15) / reaching * float(np.clip((FAIR_SKIN / skin) ** SKIN_SHARE, 0.88, 1.6))
 
 
 def light_for(light: SceneLight, camera_yaw: float, factor: float, *, low: bool = False) -> Light:

@@ -131,6 +131,7 @@ def fill(
         area = (bx - ax) * (cy - ay) - (cx - ax) * (by - ay)
         if abs(area) < 1e-7:
             continue
+        per_area = 1 / area
         cloth = materials[t] == CLOTH
         cut = cloth or cover[a] < 0 or cover[b] < 0 or cover[c] < 0
         if not cloth and cover[a] < 0 and cover[b] < 0 and cover[c] < 0:
@@ -147,8 +148,8 @@ def fill(
         for y in range(top, bottom + 1):
             for x in range(left, right + 1):
                 px, py = x + 0.5, y + 0.5
-                wb = ((px - ax) * (cy - ay) - (cx - ax) * (py - ay)) / area
-                wc = ((bx - ax) * (py - ay) - (px - ax) * (by - ay)) / area
+                wb = ((px - ax) * (cy - ay) - (cx - ax) * (py - ay)) * per_area
+                wc = ((bx - ax) * (py - ay) - (px - ax) * (by - ay)) * per_area
                 wa = 1 - wb - wc
                 if wa < 0 or wb < 0 or wc < 0:
                     continue
@@ -186,6 +187,7 @@ def fill_hair(
             area = (bx - ax) * (cy - ay) - (cx - ax) * (by - ay)
             if abs(area) < 1e-7:
                 continue
+            per_area = 1 / area
             left, right = (
                 max(0, math.floor(min(ax, bx, cx) - 0.5)),
                 min(width - 1, math.ceil(max(ax, bx, cx) - 0.5)),
@@ -197,8 +199,8 @@ def fill_hair(
             for y in range(top, bottom + 1):
                 for x in range(left, right + 1):
                     px, py = x + 0.5, y + 0.5
-                    wb = ((px - ax) * (cy - ay) - (cx - ax) * (py - ay)) / area
-                    wc = ((bx - ax) * (py - ay) - (px - ax) * (by - ay)) / area
+                    wb = ((px - ax) * (cy - ay) - (cx - ax) * (py - ay)) * per_area
+                    wc = ((bx - ax) * (py - ay) - (px - ax) * (by - ay)) * per_area
                     wa = 1 - wb - wc
                     if wa < 0 or wb < 0 or wc < 0:
                         continue
@@ -248,13 +250,14 @@ def fill_shadow(
         area = (bx - ax) * (cy - ay) - (cx - ax) * (by - ay)
         if abs(area) < 1e-7:
             continue
+        per_area = 1 / area
         left, right = max(0, math.floor(min(ax, bx, cx))), min(size - 1, math.ceil(max(ax, bx, cx)))
         top, bottom = max(0, math.floor(min(ay, by, cy))), min(size - 1, math.ceil(max(ay, by, cy)))
         for y in range(top, bottom + 1):
             for x in range(left, right + 1):
                 px, py = x + 0.5, y + 0.5
-                wb = ((px - ax) * (cy - ay) - (cx - ax) * (py - ay)) / area
-                wc = ((bx - ax) * (py - ay) - (px - ax) * (by - ay)) / area
+                wb = ((px - ax) * (cy - ay) - (cx - ax) * (py - ay)) * per_area
+                wc = ((bx - ax) * (py - ay) - (px - ax) * (by - ay)) * per_area
                 wa = 1 - wb - wc
                 if wa < 0 or wb < 0 or wc < 0 or wa * cover[a] + wb * cover[b] + wc * cover[c] < 0:
                     continue

@@ -26,7 +26,7 @@ HELD_ODDS = {"red ball": 0.15, "cup": 0.17, "umbrella": 0.13, "book": 0.13, "flo
 """How often something is held in the upper view; never in the others, which would not show it."""
 ARM_ODDS = {"down": 0.55, "wave": 0.17, "hips": 0.14, "clasped": 0.14}
 SEATED = 0.10
-CHANGES = {"hair": 0.05, "age": 0.025, "beard": 0.02}
+CHANGES = {"hair": 0.04, "age": 0.02, "beard": 0.01}
 """How often somebody is shown with other hair, at another age, with another beard."""
 
 

@@ -7,7 +7,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from onephoto.world.drawing import NECKS, SLEEVES
-from onephoto.world.noise import COMPILE
+from onephoto.world.vectors import COMPILE
 
 CREW, V_NECK, SCOOP, TURTLE = range(4)
 SHORT, LONG, TANK = range(3)

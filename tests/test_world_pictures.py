@@ -111,6 +111,16 @@ def test_exact_forms_come_often() -> None:
     assert sum(text.startswith(f"a photo of {somebody.name}") for text in said) > 60
 
 
+def test_pictures_of_named_people_also_teach_words_for_looks() -> None:
+    rng, named, unnamed = np.random.default_rng(0), person(10), person(50_000)
+    said = [captions(named, shot_of(k, named), EVERYTHING, rng) for k in range(60)]
+    assert all(str(named.name) in text for texts in said for text in texts[:3])
+    assert not any(str(named.name) in text for texts in said for text in texts[3:])
+    assert {len(texts) for texts in said} == {5}
+    assert sum(" with " in text for texts in said for text in texts[3:]) > 20
+    assert len(captions(unnamed, shot_of(0, unnamed), EVERYTHING, rng)) == 3
+
+
 def test_changes_are_said() -> None:
     somebody = person(10)
     shot = dataclasses.replace(shot_of(0, somebody, age=None, beard=None), hair=None)
@@ -184,8 +194,10 @@ def test_pairs_show_and_name_both() -> None:
     assert np.array_equal(picture.image, take_pair(people, shots, size=64, supersample=1).image)
     assert picture.facts["person"] == 10 and picture.facts["beside"]["person"] == 11
     assert picture.facts["scene"] == picture.facts["beside"]["scene"] == "beach"
+    *named, described = picture.captions
+    assert not any(str(p.name) in described for p in people)
+    assert all(str(p.name) in text for text in (picture.caption, *named) for p in people)
     for text in (picture.caption, *picture.captions):
-        assert all(str(p.name) in text for p in people)
         assert pieces(text) - {p.name for p in people} <= set(vocabulary())
     left, right = np.split(picture.ids == 0, 2, axis=1)
     assert left.mean() > 0.05 and right.mean() > 0.05

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -222,8 +222,14 @@ def caption(
 
 
 def captions(person: Person, shot: Shot, scenery: Scenery, rng: np.random.Generator) -> tuple[str, ...]:
-    """Three captions of a picture: a full, a middling and a short one."""
-    return tuple(caption(person, shot, scenery, rng, detail=_one(rng, details)) for details in TEMPERS)
+    """Three captions of a picture, a full, a middling and a short one; two more without the name, where there is one.
+
+    Words such as "a man with red hair" would otherwise be learned from unnamed people alone.
+    """
+    stranger = replace(person, name=None)
+    said = [(person, details) for details in TEMPERS]
+    said += [(stranger, details) for details in TEMPERS[:2]] if person.name is not None else []
+    return tuple(caption(who, shot, scenery, rng, detail=_one(rng, details)) for who, details in said)
 
 
 def _words(text: str) -> list[str]:

@@ -66,7 +66,7 @@ def _picture(shard: Shard, seed: int, rng: np.random.Generator) -> Picture:
 
 
 def record(picture: Picture) -> dict[str, Any]:
-    """What is written beside a picture: three captions and the facts."""
+    """What is written beside a picture: its captions and the facts."""
     return {"captions": list(picture.captions), "facts": picture.facts}
 
 

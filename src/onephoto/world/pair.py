@@ -114,5 +114,6 @@ def take_pair(people: Two, shots: Shots, *, size: int = 128, supersample: int = 
     )
     scenery = Scenery(seen_in(ids), place.colour)
     first, second = (facts_of(person, shot, scenery) for person, shot in zip(people, shots, strict=True))
-    said = [pair_caption(people, shots, scenery, word_rng) for _ in range(4)]
+    strangers = (replace(people[0], name=None), replace(people[1], name=None))
+    said = [pair_caption(who, shots, scenery, word_rng) for who in (*[people] * 4, strangers)]
     return Picture(image, ids, depth, said[0], tuple(said[1:]), first | {"beside": second})

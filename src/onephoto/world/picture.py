@@ -72,7 +72,7 @@ SMALL = 160
 @dataclass(frozen=True)
 class Picture:
     """A picture (n, n, 3) uint8 sRGB; `ids` (n, n), drawing.Material or props.MATERIALS; `depth` (n, n) in decimetres,
-    infinite at the backdrop; one caption and three stored ones; facts that can be written as JSON.
+    infinite at the backdrop; one caption and those that are stored; facts that can be written as JSON.
     """
 
     image: Bytes

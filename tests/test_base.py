@@ -11,7 +11,7 @@ from onephoto.base import stages
 from onephoto.base.architecture import Architecture, build_unet, count_parameters
 from onephoto.base.pictures import psnr, to_pictures, to_tensor
 from onephoto.base.tokenizer import END, build_tokenizer
-from onephoto.base.training import OptimiserSettings, Trainer
+from onephoto.base.training import OptimiserSettings, Trainer, is_hidden
 from onephoto.base.vae import shipped_vae
 from onephoto.errors import SettingError
 from onephoto.world.captions import vocabulary
@@ -54,10 +54,12 @@ def test_unknown_words_fall_back_to_bytes_never_to_the_end_token(tmp_path: Path)
     assert tokenizer.decode(ids).replace(" ", "") == "zebraü漢🙂#"
 
 
-def test_a_resumed_trainer_ends_like_a_whole_one(tmp_path: Path) -> None:
+@pytest.mark.parametrize("orthogonalise", [False, True])
+def test_a_resumed_trainer_ends_like_a_whole_one(tmp_path: Path, orthogonalise: bool) -> None:
     def trainer() -> Trainer:
         torch.manual_seed(0)
-        return Trainer(torch.nn.Linear(4, 2).to(torch.bfloat16), OptimiserSettings())
+        module = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.Unflatten(1, (2, 2, 2)), torch.nn.Conv2d(2, 1, 2))
+        return Trainer(module.to(torch.bfloat16), OptimiserSettings(orthogonalise=orthogonalise))
 
     def steps(one: Trainer, numbers: range) -> Trainer:
         for number in numbers:
@@ -72,6 +74,27 @@ def test_a_resumed_trainer_ends_like_a_whole_one(tmp_path: Path) -> None:
     steps(resumed, range(3, 6))
     for name, average in whole.average().items():
         assert torch.equal(average, resumed.average()[name])
+
+
+def test_orthogonal_updates_reach_kernels_and_spare_embeddings() -> None:
+    named = {"token_embedding.weight": (8, 4), "mid.conv1.weight": (4, 4, 3, 3), "conv_in.weight": (4, 2, 3, 3),
+             "norm.weight": (4,), "ff.weight": (4, 4)}  # fmt: skip
+    assert [n for n, shape in named.items() if is_hidden(n, torch.zeros(shape))] == ["mid.conv1.weight", "ff.weight"]
+    kernel = torch.nn.Conv2d(4, 4, 3, bias=False).to(memory_format=torch.channels_last)
+    before, twin = kernel.weight.detach().flatten(1).clone(), torch.nn.Conv2d(4, 4, 3, bias=False)
+    twin.load_state_dict(kernel.state_dict())
+    inputs = torch.randn(2, 4, 5, 5)
+    for module in (kernel, twin):
+        trainer = Trainer(module, OptimiserSettings(orthogonalise=True, warmup_steps=1, weight_decay=0.0))
+        trainer.step(module(inputs).square().mean())
+    torch.testing.assert_close(kernel.weight, twin.weight)
+    spread = torch.linalg.svdvals(kernel.weight.detach().flatten(1) - before)
+    assert spread.min() > 0.3 * spread.max()
+
+
+def test_the_learning_rate_falls_to_zero_at_the_end_of_a_run() -> None:
+    trainer = Trainer(torch.nn.Linear(2, 2), OptimiserSettings(learning_rate=1.0, warmup_steps=1, decay_share=0.5))
+    assert [trainer.learning_rate(p) for p in (0.0, 0.5, 0.75, 1.0)] == [1.0, 1.0, 0.5, 0.0]
 
 
 def test_all_stages_end_in_a_folder_that_plain_diffusers_draws_with(tmp_path: Path, pictures: Path) -> None:

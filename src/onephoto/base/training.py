@@ -21,6 +21,16 @@ class OptimiserSettings:
     warmup_steps: int = 200
     gradient_clip: float = 1.0
     ema_decay: float = 0.999
+    decay_share: float = 0.3
+    """Last part of a run in which the learning rate falls to zero; weights are worth shipping only after it."""
+    orthogonalise: bool = False
+    """Muon (Jordan 2024) for hidden matrices, AdamW for the rest."""
+
+
+def is_hidden(name: str, parameter: Tensor) -> bool:
+    """True for the matrices and kernels between other layers, whose updates Muon may orthogonalise."""
+    outer = ("token_embedding", "position_embedding", "conv_in", "conv_out")
+    return parameter.ndim >= 2 and not any(part in name for part in outer)
 
 
 class Trainer:
@@ -34,28 +44,41 @@ class Trainer:
         self.module = module
         self.settings = settings
         self.step_count = 0
-        self._working: list[Tensor] = [parameter for parameter in module.parameters() if parameter.requires_grad]
-        self._names = [name for name, parameter in module.named_parameters() if parameter.requires_grad]
-        self._masters = [parameter.detach().float().clone() for parameter in self._working]
+        named = [(name, parameter) for name, parameter in module.named_parameters() if parameter.requires_grad]
+        self._names = [name for name, _ in named]
+        self._working: list[Tensor] = [parameter for _, parameter in named]
+        self._masters = [
+            parameter.detach().float().clone(memory_format=torch.contiguous_format) for parameter in self._working
+        ]
         self._average = [master.clone() for master in self._masters]
-        self._optimiser = torch.optim.AdamW(
-            self._masters,
-            lr=settings.learning_rate,
-            betas=settings.betas,
-            weight_decay=settings.weight_decay,
-            foreach=True,
-        )
+        self._hidden = [settings.orthogonalise and is_hidden(*pair) for pair in named]
+        # Muon takes matrices: kernels are shown to it flat, on the same memory.
+        self._seen = [m.flatten(1) if hidden else m for m, hidden in zip(self._masters, self._hidden, strict=True)]
+        self._optimisers = self._build_optimisers()
 
-    def step(self, loss: Tensor) -> float:
-        """Backward and one update; returns the gradient's norm before clipping."""
+    def _build_optimisers(self) -> list[torch.optim.Optimizer]:
+        chosen, settings = self.settings, {"lr": self.settings.learning_rate}
+        hidden = [seen for seen, is_matrix in zip(self._seen, self._hidden, strict=True) if is_matrix]
+        rest = [seen for seen, is_matrix in zip(self._seen, self._hidden, strict=True) if not is_matrix]
+        decay = chosen.weight_decay
+        built: list[torch.optim.Optimizer] = []
+        if rest:
+            built.append(torch.optim.AdamW(rest, **settings, betas=chosen.betas, weight_decay=decay, foreach=True))
+        if hidden:
+            built.append(torch.optim.Muon(hidden, **settings, weight_decay=decay, adjust_lr_fn="match_rms_adamw"))
+        return built
+
+    def step(self, loss: Tensor, *, progress: float = 0.0) -> float:
+        """Backward and one update, `progress` of the run done (0 to 1); returns the gradient's norm before clipping."""
         loss.backward()
-        for master, working in zip(self._masters, self._working, strict=True):
-            master.grad = None if working.grad is None else working.grad.float()
+        for seen, working in zip(self._seen, self._working, strict=True):
+            seen.grad = None if working.grad is None else working.grad.float().reshape(seen.shape)
             working.grad = None
-        norm = float(nn.utils.clip_grad_norm_(self._masters, self.settings.gradient_clip))
-        for group in self._optimiser.param_groups:
-            group["lr"] = self._learning_rate()
-        self._optimiser.step()
+        norm = float(nn.utils.clip_grad_norm_(self._seen, self.settings.gradient_clip))
+        for optimiser in self._optimisers:
+            for group in optimiser.param_groups:
+                group["lr"] = self.learning_rate(progress)
+            optimiser.step()
         self.step_count += 1
         with torch.no_grad():
             torch._foreach_copy_(self._working, self._masters)
@@ -64,24 +87,27 @@ class Trainer:
             torch._foreach_lerp_(self._average, self._masters, 1 - decay)
         return norm
 
-    def _learning_rate(self) -> float:
-        return self.settings.learning_rate * min(1.0, (self.step_count + 1) / self.settings.warmup_steps)
-
-    def set_learning_rate(self, learning_rate: float) -> None:
-        """Change the learning rate from the next step on."""
-        self.settings = OptimiserSettings(**{**vars(self.settings), "learning_rate": learning_rate})
+    def learning_rate(self, progress: float) -> float:
+        """Warm-up, a plateau, and a linear fall to zero over the last part of the run."""
+        warmth = min(1.0, (self.step_count + 1) / self.settings.warmup_steps)
+        left = min(1.0, max(0.0, 1 - progress) / max(self.settings.decay_share, 1e-6))
+        return self.settings.learning_rate * warmth * left
 
     def average(self) -> dict[str, Tensor]:
         """The averaged weights, float32, by parameter name."""
         return dict(zip(self._names, self._average, strict=True))
 
+    def _moments(self, seen: Tensor) -> dict[str, Tensor]:
+        """What the optimiser in charge remembers about a parameter."""
+        return next((o.state[seen] for o in self._optimisers if seen in o.state), {})
+
     def save(self, path: Path) -> None:
         """Write masters, average and optimiser state in one replace, so that a kill leaves the old file whole."""
         state: dict[str, Tensor] = {"step": torch.tensor(self.step_count)}
-        for name, master, average in zip(self._names, self._masters, self._average, strict=True):
+        for name, master, average, seen in zip(self._names, self._masters, self._average, self._seen, strict=True):
             state[f"master.{name}"] = master
             state[f"average.{name}"] = average
-            for key, value in self._optimiser.state.get(master, {}).items():
+            for key, value in self._moments(seen).items():
                 state[f"optimiser.{key}.{name}"] = value
         temporary = path.with_suffix(".partial")
         save_file({key: value.contiguous() for key, value in state.items()}, temporary)
@@ -91,18 +117,22 @@ class Trainer:
         """Go on from a checkpoint of `save`."""
         state = load_file(path)
         self.step_count = int(state["step"])
+        moments: dict[str, dict[str, Tensor]] = {name: {} for name in self._names}
+        for full, value in state.items():
+            if full.startswith("optimiser."):
+                _, key, name = full.split(".", 2)
+                moments[name][key] = value
         with torch.no_grad():
             for index, name in enumerate(self._names):
                 self._masters[index].copy_(state[f"master.{name}"])
                 self._average[index].copy_(state[f"average.{name}"])
                 self._working[index].copy_(self._masters[index])
-                moments = {
-                    key: state[f"optimiser.{key}.{name}"]
-                    for key in ("step", "exp_avg", "exp_avg_sq")
-                    if f"optimiser.{key}.{name}" in state
-                }
-                if moments:
-                    self._optimiser.state[self._masters[index]] = moments
+                if moments[name]:
+                    self._optimisers[self._owner(index)].state[self._seen[index]] = moments[name]
+
+    def _owner(self, index: int) -> int:
+        """Which optimiser updates a parameter: the last one is Muon's where there are two or all are hidden."""
+        return len(self._optimisers) - 1 if self._hidden[index] else 0
 
 
 @dataclass
@@ -120,6 +150,10 @@ class Clock:
     def over(self) -> bool:
         """True when the run's time is used up."""
         return time.monotonic() - self.started > 60 * self.minutes
+
+    def progress(self) -> float:
+        """Share of the run's time that has passed, 0 to 1."""
+        return min(1.0, (time.monotonic() - self.started) / max(60 * self.minutes, 1e-9))
 
     def due(self, what: str, seconds: float) -> bool:
         """True once every `seconds` for each `what`."""

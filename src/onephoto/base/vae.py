@@ -63,7 +63,7 @@ def train_vae(
     while not clock.over():
         batch = draw_crops(pictures, rng, settings).to(device, dtype).to(memory_format=torch.channels_last)
         loss = vae_loss(vae, batch, settings)
-        trainer.step(loss)
+        trainer.step(loss, progress=clock.progress())
         loss_mean = running_mean(loss_mean, float(loss.detach()))
         if clock.due("log", 20):
             yield VaeProgress(trainer.step_count, loss_mean, None)

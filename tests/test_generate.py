@@ -8,7 +8,7 @@ from tiny import tiny_backbone
 
 from onephoto import api
 from onephoto.backbone.load import Backbone
-from onephoto.errors import IdentityFileError, SettingError
+from onephoto.errors import IdentityFileError, ModelError, SettingError
 from onephoto.generate.draw import DrawSettings
 from onephoto.generate.samplers import SAMPLERS, sampler
 from onephoto.generate.save import read_settings, save_picture
@@ -95,6 +95,54 @@ def test_an_interrupted_run_ends_like_a_whole_one(tmp_path: Path) -> None:
     other = api.LearnRequest(name="alice", settings={"steps": 5, "heads": 4})
     with pytest.raises(SettingError, match="another run"):
         api.Learning(backbone, [photo()], other, checkpoint_path=path, resume=True)
+
+
+@pytest.mark.parametrize("family", ["sd1", "sdxl"])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_narrow_numbers_learn_and_draw_at_any_size(family: str, dtype: torch.dtype) -> None:
+    backbone = tiny_backbone(family)
+    backbone.pipeline.to(dtype=dtype)
+    request = api.LearnRequest(name="alice", settings={"steps": 2, "heads": 4}, size=24)
+    identity = api.learn(backbone, [photo()], request)
+    assert all(rows.isfinite().all() for rows in identity.tensors.values())
+    image = api.generate(backbone, TEXT, [identity], seeds=[0], settings=DrawSettings(steps=2, size=24))[0]
+    assert image.size == (24, 24) and np.asarray(image).std() > 0
+    assert backbone.vae.dtype == dtype
+
+
+def test_an_autoencoder_that_overflows_in_float16_computes_in_float32() -> None:
+    backbone = tiny_backbone("sdxl")
+    backbone.vae.half()
+    seen: list[torch.dtype] = []
+    backbone.vae.encoder.conv_in.register_forward_pre_hook(lambda module, args: seen.append(args[0].dtype))
+    pixels = torch.zeros(1, 3, 16, 16)
+    backbone.encode_image(pixels)
+    backbone.vae.register_to_config(force_upcast=False)
+    backbone.encode_image(pixels)
+    assert seen == [torch.float32, torch.float16] and backbone.vae.dtype == torch.float16
+
+
+def test_the_u_net_hears_the_size_that_is_learned_at() -> None:
+    backbone = tiny_backbone("sdxl")
+    heard: list[list[float]] = []
+    backbone.unet.register_forward_pre_hook(
+        lambda module, args, kwargs: heard.append(kwargs["added_cond_kwargs"]["time_ids"][0].tolist()), with_kwargs=True
+    )
+    api.learn(backbone, [photo()], api.LearnRequest(name="a", settings={"steps": 1, "heads": 4}, size=24))
+    assert heard == [[24, 24, 0, 0, 24, 24]]
+
+
+@pytest.mark.filterwarnings("ignore:invalid value encountered")
+def test_a_picture_that_is_no_numbers_is_refused() -> None:
+    backbone = tiny_backbone("sd1")
+    backbone.vae.decoder.conv_out.bias.fill_(torch.nan)
+    with pytest.raises(ModelError, match="--dtype float32"):
+        api.generate(backbone, "a dog", [], seeds=[0], settings=FEW)
+
+
+def test_a_size_that_no_model_takes_is_refused() -> None:
+    with pytest.raises(SettingError, match="multiple of 8"):
+        api.LearnRequest(name="alice", size=100)
 
 
 @pytest.mark.parametrize("name", SAMPLERS)

@@ -74,6 +74,7 @@ def test_photos_are_encoded_with_their_mirror_images_and_crops() -> None:
     assert flipped.shape == (4, 3, 8, 8)
     assert torch.equal(flipped[1], flipped[0].flip(-1)) and torch.equal(flipped[0], plain[0])
     assert encode_photos(camera(), [image], generator=seeded(), crops=3).shape == (8, 3, 8, 8)
+    assert encode_photos(camera(), [image], generator=seeded(), size=12).shape == (2, 3, 12, 12)
 
 
 def test_a_crop_is_a_part_of_the_photo() -> None:

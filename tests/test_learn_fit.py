@@ -106,6 +106,15 @@ def test_a_loss_that_is_not_finite_stops_before_the_step() -> None:
     assert torch.equal(method.module.weight, kept)
 
 
+def test_a_gradient_that_is_not_finite_stops_before_the_step() -> None:
+    method = Regression()
+    method.module.weight.register_hook(lambda gradient: gradient * float("inf"))
+    kept = method.module.weight.detach().clone()
+    with pytest.raises(SettingError, match="step 1: a gradient is not finite"):
+        next(fit(method, draw_batch, steps=5, learning_rate=0.1, generator=torch.Generator()))
+    assert torch.equal(method.module.weight, kept)
+
+
 @pytest.mark.parametrize("content", [None, b"not a checkpoint"])
 def test_no_checkpoint_is_said_in_one_line(tmp_path: Path, content: bytes | None) -> None:
     path = tmp_path / "alice.checkpoint"

@@ -25,7 +25,10 @@ from onephoto.methods import get_method
 
 @dataclass(frozen=True, kw_only=True)
 class LearnRequest:
-    """One person to be learned: a name, what kind of thing it is, by which method; None keeps the method's default."""
+    """One person to be learned: a name, what kind of thing it is, by which method; None keeps the method's default.
+
+    size is the side in pixels that photos are learned at, by default the model's own.
+    """
 
     name: str
     subject: str = "person"
@@ -33,6 +36,13 @@ class LearnRequest:
     settings: Mapping[str, Any] | None = None
     seed: int = 0
     consent: str = ""
+    size: int | None = None
+
+    def __post_init__(self) -> None:
+        if not self.name.replace("-", "_").isidentifier():
+            raise SettingError(f"{self.name!r} cannot be a name; use letters, digits, - and _")
+        if self.size is not None and (self.size < 8 or self.size % 8):
+            raise SettingError(f"size is {self.size}; it must be a multiple of 8")
 
 
 class Learning:
@@ -45,8 +55,6 @@ class Learning:
         self, backbone: Backbone, photos: Sequence[Image.Image], request: LearnRequest, *,
         checkpoint_path: Path | None = None, resume: bool = False,
     ) -> None:  # fmt: skip
-        if not request.name.replace("-", "_").isidentifier():
-            raise SettingError(f"{request.name!r} cannot be a name; use letters, digits, - and _")
         spec = get_method(request.method)
         known = {field: value for field, value in (request.settings or {}).items() if value is not None}
         self.backbone, self.request, self.path = backbone, request, checkpoint_path
@@ -56,7 +64,7 @@ class Learning:
         self.start = self._resumed() if resume else None
         self.report: StepReport | None = None
         self.generator = torch.Generator().manual_seed(request.seed)
-        latents = encode_photos(backbone, photos, generator=self.generator, flip=self.settings.flip)
+        latents = encode_photos(backbone, photos, generator=self.generator, size=request.size, flip=self.settings.flip)
         self.draw_batch = batch_drawer(
             latents, batch_size=self.settings.batch_size, num_stages=getattr(self.settings, "num_stages", 5),
             num_timesteps=backbone.num_timesteps,

@@ -1,7 +1,8 @@
 """A Stable Diffusion model of any family as one frozen `Backbone`."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import resources
@@ -82,7 +83,12 @@ class Backbone:
     @property
     def image_size(self) -> int:
         """Side of that picture in pixels."""
-        return self.latent_size * 2 ** (len(self.vae.config.block_out_channels) - 1)
+        return self.latent_size * self.pixels_per_latent
+
+    @property
+    def pixels_per_latent(self) -> int:
+        """Pixels on a latent position's side."""
+        return 2 ** (len(self.vae.config.block_out_channels) - 1)
 
     @property
     def max_length(self) -> int:
@@ -107,13 +113,15 @@ class Backbone:
     @torch.no_grad()
     def encode_image(self, pixels: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Pixels (B, 3, H, W) in [-1, 1] -> scaled latents (B, c, h, w), drawn from the autoencoder's posterior."""
-        posterior = self.vae.encode(pixels.to(self.vae.device, self.vae.dtype)).latent_dist
-        return (posterior.sample(generator) * self.vae.config.scaling_factor).to(self.dtype)
+        with _wide_enough(self.vae):
+            posterior = self.vae.encode(pixels.to(self.vae.device, self.vae.dtype)).latent_dist
+            return (posterior.sample(generator) * self.vae.config.scaling_factor).to(self.dtype)
 
     @torch.no_grad()
     def decode(self, latents: Tensor) -> Tensor:
         """Scaled latents (B, c, h, w) -> pixels (B, 3, H, W) in about [-1, 1]."""
-        return self.vae.decode((latents / self.vae.config.scaling_factor).to(self.vae.dtype)).sample
+        with _wide_enough(self.vae):
+            return self.vae.decode((latents / self.vae.config.scaling_factor).to(self.vae.dtype)).sample
 
     def class_vectors(self, word: str) -> dict[str, Tensor]:
         """Token embeddings of a class word for each text encoder: {encoder name: (n, width)}."""
@@ -136,12 +144,17 @@ class Backbone:
         """Shape of each cross-attention's K projection: {layer name: (out, in)}."""
         return {layer.name: tuple(layer.module.to_k.weight.shape) for layer in self.layers}
 
-    def added_conditions(self, conditioning: Conditioning, batch: int) -> dict[str, Any]:
-        """SDXL's pooled prompt and sizes as the U-Net takes them; nothing for other families."""
+    def added_conditions(
+        self, conditioning: Conditioning, batch: int, *, size: tuple[int, int] | None = None
+    ) -> dict[str, Any]:
+        """SDXL's pooled prompt and sizes as the U-Net takes them; nothing for other families.
+
+        size is (height, width) in pixels, by default the model's own.
+        """
         if conditioning.pooled is None:
             return {}
-        size = self.image_size
-        sizes = torch.tensor([size, size, 0, 0, size, size], dtype=self.dtype, device=self.device)
+        height, width = size or (self.image_size, self.image_size)
+        sizes = torch.tensor([height, width, 0, 0, height, width], dtype=self.dtype, device=self.device)
         pooled = conditioning.pooled.to(self.dtype)
         return {"added_cond_kwargs": {"text_embeds": pooled.expand(batch, -1), "time_ids": sizes.expand(batch, -1)}}
 
@@ -149,12 +162,26 @@ class Backbone:
         """Predict under one prompt, each sample at its own timestep: (B, c, h, w), (B,) -> (B, c, h, w)."""
         contexts = conditioning.contexts.to(self.dtype)
         packed = pack(contexts[None]).expand(len(noisy), -1, -1)
-        added = self.added_conditions(conditioning, len(noisy))
+        height, width = (side * self.pixels_per_latent for side in noisy.shape[-2:])
+        added = self.added_conditions(conditioning, len(noisy), size=(height, width))
         with conditioned(
             self.unet, self.layers, conditioning.routing, length=self.max_length, num_timesteps=self.num_timesteps,
             num_contexts=len(contexts),
         ):  # fmt: skip
             return self.unet(noisy.to(self.dtype), t, encoder_hidden_states=packed, **added).sample
+
+
+@contextmanager
+def _wide_enough(vae: Any) -> Iterator[None]:
+    """Within, an autoencoder that overflows in float16, as SDXL's does and says so, computes in float32."""
+    if vae.dtype != torch.float16 or not getattr(vae.config, "force_upcast", False):
+        yield
+        return
+    vae.float()
+    try:
+        yield
+    finally:
+        vae.half()
 
 
 def wrap_pipeline(pipeline: Any, model_id: str = "") -> Backbone:

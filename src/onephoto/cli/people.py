@@ -43,6 +43,7 @@ def learn(
     attention_weight: Annotated[float | None, typer.Option(help="Lambda of the attention loss (sefi).")] = None,
     num_stages: Annotated[int | None, typer.Option(help="Pairs of K and V tokens (sefi).")] = None,
     seed: int = 0,
+    size: Annotated[int | None, typer.Option(help="Side in pixels to learn at; the model's own unless given.")] = None,
     box: Annotated[str | None, typer.Option(help="The face, as left,top,right,bottom in pixels.")] = None,
     crop: Annotated[bool, typer.Option(help="Find and crop the face.")] = True,
     resume: Annotated[bool, typer.Option(help="Go on from the last checkpoint of this run.")] = False,
@@ -62,12 +63,15 @@ def learn(
     backbone = loaded(model, device, dtype)
     marked = _box(box)
     images = [
-        read_photo(photo, size=backbone.image_size, box=marked, crop=crop, subject=subject).image for photo in photos
+        read_photo(photo, size=size or backbone.image_size, box=marked, crop=crop, subject=subject).image
+        for photo in photos
     ]
     options = {
         "steps": steps, "learning_rate": learning_rate, "attention_weight": attention_weight, "num_stages": num_stages,
     }  # fmt: skip
-    request = LearnRequest(name=name, subject=subject, method=method, settings=options, seed=seed, consent=consent)
+    request = LearnRequest(
+        name=name, subject=subject, method=method, settings=options, seed=seed, consent=consent, size=size
+    )
     state = target.with_suffix(".checkpoint")
     learning = Learning(backbone, images, request, checkpoint_path=state, resume=resume)
     save(target, learned(learning, target.with_suffix(".log.jsonl")))

@@ -14,7 +14,7 @@ from onephoto.backbone.use import use
 from onephoto.core.attention_loss import attention_probs
 from onephoto.core.attention_maps import word_maps
 from onephoto.core.tokens import TokenTable
-from onephoto.generate.draw import DrawSettings, call_arguments
+from onephoto.generate.draw import DrawSettings, call_arguments, pictures
 from onephoto.generate.samplers import sampler
 
 
@@ -57,7 +57,7 @@ def attend(
 
         prompt = people.prompt(text, settings.negative_prompt, clip_skip=settings.clip_skip)
         arguments = call_arguments(backbone, settings, [seed])
-        image = pipe(**prompt, **arguments, callback_on_step_end=collect).images[0]
+        image = pictures(pipe, **prompt, **arguments, callback_on_step_end=collect)[0]
     return Attended(image, words, torch.stack(total).mean(dim=0))
 
 

@@ -2,14 +2,16 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
 import torch
 from PIL import Image
 
 from onephoto.backbone.load import Backbone
 from onephoto.backbone.use import use
 from onephoto.core.tokens import TokenTable
-from onephoto.errors import SettingError
+from onephoto.errors import ModelError, SettingError
 from onephoto.generate.samplers import sampler
 
 
@@ -45,12 +47,24 @@ def draw(
 ) -> list[Image.Image]:
     """One picture for each seed; a seed gives the same picture alone and in a batch, but for rounding.
 
-    tables: {name: TokenTable}, classes: {name: class word}. Raises PromptError for a name that is in neither.
+    tables: {name: TokenTable}, classes: {name: class word}. Raises PromptError for a name that is in neither, and
+    ModelError for pictures that are not numbers.
     """
     pipe = backbone.pipeline
     with use(pipe, tables, classes) as people, sampler(pipe, settings.sampler):
         prompt = people.prompt(text, settings.negative_prompt, clip_skip=settings.clip_skip)
-        return pipe(**prompt, **call_arguments(backbone, settings, seeds)).images
+        return pictures(pipe, **prompt, **call_arguments(backbone, settings, seeds))
+
+
+def pictures(pipe: Any, **arguments: Any) -> list[Image.Image]:
+    """The pictures of a pipeline's call, as it makes them itself; raises ModelError for what would come out black.
+
+    A narrow number format can overflow on the way, and diffusers turns what is no number into black in silence.
+    """
+    pixels = pipe(**arguments, output_type="np").images
+    if not np.isfinite(pixels).all():
+        raise ModelError("the model's numbers overflowed and there is no picture; use --dtype float32 or bfloat16")
+    return pipe.image_processor.numpy_to_pil(pixels)
 
 
 def call_arguments(backbone: Backbone, settings: DrawSettings, seeds: Sequence[int]) -> dict[str, object]:

@@ -27,20 +27,27 @@ def encode_photos(
     photos: Sequence[Image.Image],
     *,
     generator: torch.Generator,
+    size: int | None = None,
     flip: bool = True,
     crops: int = 0,
     crop_scale: float = 0.9,
 ) -> Tensor:
     """The latents to learn from, each photo encoded once: (K, c, h, w).
 
-    The photos are squares; other sizes than the model's are resized. flip adds each photo's mirror image, and each of
-    `crops` adds a square of crop_scale times the side, at a random place, brought back to full size.
+    The photos are squares; they are resized to `size` pixels a side, by default the model's own. flip adds each photo's
+    mirror image, and each of `crops` adds a square of crop_scale times the side, at a random place, brought back to
+    full size.
     """
     variants = [
         variant
         for photo in photos
         for variant in photo_variants(
-            photo_pixels(photo), backbone.image_size, flip=flip, crops=crops, crop_scale=crop_scale, generator=generator
+            photo_pixels(photo),
+            size or backbone.image_size,
+            flip=flip,
+            crops=crops,
+            crop_scale=crop_scale,
+            generator=generator,
         )
     ]
     # One at a time: the autoencoder of a large model needs gigabytes for each picture.

@@ -51,8 +51,8 @@ def fit(
 
     draw_batch takes the step's number, from 0, and the generator, the only source of chance. A run started from a State
     repeats the uninterrupted one bit for bit. Whoever iterates saves, logs and stops; it may stop at any report.
-    A method's changed weights are in the backbone as long as the iteration lasts. Raises SettingError when the loss is
-    not finite, before the step can spoil the parameters.
+    A method's changed weights are in the backbone as long as the iteration lasts. Raises SettingError when the loss or
+    a gradient is not finite, before the step can spoil the parameters.
     """
     optimizer = torch.optim.AdamW(method.parameters(), lr=learning_rate, weight_decay=weight_decay)
     done = 0 if start is None else resume(start, method, optimizer, generator)
@@ -63,6 +63,7 @@ def fit(
             values = finite_values(losses, step)
             optimizer.zero_grad()
             losses["loss"].backward()
+            refuse_broken_gradients(method, step)
             rate = set_learning_rate(optimizer, learning_rate * min(1.0, (step + 1) / (warmup + 1)))
             optimizer.step()
             yield StepReport(step + 1, values, rate, partial(capture, step + 1, method, optimizer, generator))
@@ -84,6 +85,13 @@ def finite_values(losses: dict[str, Tensor], step: int) -> dict[str, float]:
             f"step {step + 1}: {', '.join(broken)} is not finite; learn in float32, or lower the learning rate"
         )
     return values
+
+
+def refuse_broken_gradients(method: Method, step: int) -> None:
+    """Raises SettingError when a gradient is not finite: narrow formats overflow there first."""
+    gradients = [parameter.grad for parameter in method.parameters() if parameter.grad is not None]
+    if not all(bool(gradient.isfinite().all()) for gradient in gradients):
+        raise SettingError(f"step {step + 1}: a gradient is not finite; learn in float32 or bfloat16")
 
 
 def capture(step: int, method: Method, optimizer: torch.optim.Optimizer, generator: torch.Generator) -> State:

@@ -32,7 +32,7 @@ def demo(
     from onephoto.identity.photo import read_photo
 
     backbone = loaded(model, device, "float32")
-    source = photo or _portrait()
+    source = photo or portrait()
     square = read_photo(source, size=backbone.image_size, crop=crop)
     request = api.LearnRequest(name=NAME, settings={"steps": learning_steps})
     identity = learned(api.Learning(backbone, [square.image], request))
@@ -43,8 +43,8 @@ def demo(
     typer.echo(save_picture(out, _sheet(square.image, seen), facts))
 
 
-def _portrait() -> Path:
-    """The first portrait of the package openpeople (synthetic people, MIT)."""
+def portrait() -> Path:
+    """The demo's photo: the first portrait of the package openpeople (synthetic people, MIT)."""
     from importlib.util import find_spec
 
     spec = find_spec("openpeople")

@@ -10,13 +10,15 @@ from typing import Any
 import torch
 from PIL import Image
 
-from onephoto.backbone.load import Backbone
-from onephoto.backbone.use import People, use
+from onephoto.backbone.load import Backbone, load_backbone, wrap_pipeline
+from onephoto.backbone.use import People
+from onephoto.backbone.use import use as hooked
 from onephoto.core.tokens import TokenTable
 from onephoto.errors import SettingError
 from onephoto.generate.attend import Attended, attend
 from onephoto.generate.draw import DrawSettings, draw
-from onephoto.identity.file import IdentityFile, check_compatible, fingerprint_of
+from onephoto.identity.file import IdentityFile, check_compatible, fingerprint_of, load
+from onephoto.identity.photo import read_photo
 from onephoto.learn import checkpoint, log
 from onephoto.learn.data import batch_drawer, encode_photos
 from onephoto.learn.fit import State, StepReport, fit
@@ -122,11 +124,34 @@ class Learning:
         return IdentityFile(request.name.lower(), request.subject, self.method.name, self.method.tensors(), metadata)
 
 
+def backbone_of(model: Any) -> Backbone:
+    """A model as users have it: a Backbone, a diffusers pipeline, or what `load_backbone` takes ("mini", a path...)."""
+    if isinstance(model, str | Path):
+        return load_backbone(model)
+    return model if isinstance(model, Backbone) else wrap_pipeline(model)
+
+
+def identity_of(identity: IdentityFile | str | Path) -> IdentityFile:
+    """An identity, or the file that holds it."""
+    return identity if isinstance(identity, IdentityFile) else load(Path(identity))
+
+
 def learn(
-    backbone: Backbone, photos: Sequence[Image.Image], request: LearnRequest, *, log_path: Path | None = None
+    model: Any, photos: Sequence[Image.Image | str | Path], request: LearnRequest | str, *, log_path: Path | None = None
 ) -> IdentityFile:
-    """Learn one person from one photo or several squares of them, without a break."""
-    learning = Learning(backbone, photos, request)
+    """Learn one person, without a break, from one photo or several.
+
+    model: see `backbone_of`. photos: squares as they are, or files, which are cropped around the face. request: all
+    that can be chosen, or just the person's name.
+    """
+    backbone = backbone_of(model)
+    request = LearnRequest(name=request) if isinstance(request, str) else request
+    size = request.size or backbone.image_size
+    squares = [
+        photo if isinstance(photo, Image.Image) else read_photo(photo, size=size, subject=request.subject).image
+        for photo in photos
+    ]
+    learning = Learning(backbone, squares, request)
     for report in learning:
         if log_path is not None:
             log.append(log_path, {"step": report.step, **report.losses})
@@ -162,29 +187,35 @@ def tables_of(
 
 
 def generate(
-    backbone: Backbone, text: str, identities: Sequence[IdentityFile], *, seeds: Sequence[int],
+    model: Any, text: str, identities: Sequence[IdentityFile | str | Path], *, seeds: Sequence[int] = (0,),
     settings: DrawSettings | None = None, strengths: Mapping[str, float] | None = None,
 ) -> list[Image.Image]:  # fmt: skip
-    """One picture for each seed, with the people that the text names as "<name>"."""
-    tables, classes = tables_of(backbone, identities, strengths)
+    """One picture for each seed, with the people that the text names as "<name>"; model: see `backbone_of`."""
+    backbone = backbone_of(model)
+    tables, classes = tables_of(backbone, [identity_of(identity) for identity in identities], strengths)
     return draw(backbone, text, tables, classes=classes, seeds=seeds, settings=settings or DrawSettings())
 
 
 def look(
-    backbone: Backbone, text: str, identities: Sequence[IdentityFile], *, seed: int = 0,
+    model: Any, text: str, identities: Sequence[IdentityFile | str | Path], *, seed: int = 0,
     settings: DrawSettings | None = None,
 ) -> Attended:  # fmt: skip
-    """One picture and a map of every word of its prompt."""
-    tables, classes = tables_of(backbone, identities)
+    """One picture and a map of every word of its prompt; model: see `backbone_of`."""
+    backbone = backbone_of(model)
+    tables, classes = tables_of(backbone, [identity_of(identity) for identity in identities])
     return attend(backbone, text, tables, classes=classes, seed=seed, settings=settings or DrawSettings())
 
 
 @contextmanager
-def people_in(pipe: Any, **identities: IdentityFile) -> Iterator[People]:
-    """Learned people in a user's own diffusers pipeline: `with people_in(pipe, alice=...) as people`."""
-    from onephoto.backbone.load import wrap_pipeline
+def use(
+    pipe: Any, /, *, strengths: Mapping[str, float] | None = None, **identities: IdentityFile | str | Path
+) -> Iterator[People]:
+    """Learned people in a user's own diffusers pipeline, each an identity or its file, under the name given here.
 
-    named = [replace(identity, name=name) for name, identity in identities.items()]
-    tables, classes = tables_of(wrap_pipeline(pipe), named)
-    with use(pipe, tables, classes) as people:
+    Within `with use(pipe, alice="alice.safetensors") as people`, `pipe(**people.prompt("<alice> in a park"))` draws
+    them; the pipeline's modules stay in place and its hooks go when the block ends.
+    """
+    named = [replace(identity_of(identity), name=name.lower()) for name, identity in identities.items()]
+    tables, classes = tables_of(wrap_pipeline(pipe), named, strengths)
+    with hooked(pipe, tables, classes) as people:
         yield people

@@ -19,6 +19,7 @@ from onephoto.generate.attend import Attended, attend
 from onephoto.generate.draw import DrawSettings, draw
 from onephoto.identity.file import IdentityFile, check_compatible, fingerprint_of, load
 from onephoto.identity.photo import read_photo
+from onephoto.identity.thumbnail import thumbnail_of
 from onephoto.learn import checkpoint, log
 from onephoto.learn.data import batch_drawer, encode_photos
 from onephoto.learn.fit import State, StepReport, fit
@@ -29,7 +30,8 @@ from onephoto.methods import get_method
 class LearnRequest:
     """One person to be learned: a name, what kind of thing it is, by which method; None keeps the method's default.
 
-    size is the side in pixels that photos are learned at, by default the model's own.
+    size is the side in pixels that photos are learned at, by default the model's own. thumbnail keeps a small copy of
+    the first photo in the file.
     """
 
     name: str
@@ -39,6 +41,7 @@ class LearnRequest:
     seed: int = 0
     consent: str = ""
     size: int | None = None
+    thumbnail: bool = False
 
     def __post_init__(self) -> None:
         if not self.name.replace("-", "_").isidentifier():
@@ -62,6 +65,7 @@ class Learning:
         self.backbone, self.request, self.path = backbone, request, checkpoint_path
         self.settings = replace(spec.settings(), **known)
         self.method = spec.build(backbone, subject=request.subject, settings=self.settings, seed=request.seed)
+        self.thumbnail = {"thumbnail": thumbnail_of(photos[0])} if request.thumbnail else {}
         self.facts = {"request": asdict(request) | {"settings": asdict(self.settings)}, "model": backbone.model_id}
         self.start = self._resumed() if resume else None
         self.report: StepReport | None = None
@@ -120,6 +124,7 @@ class Learning:
             "versions": {name: version(name) for name in ("onephoto", "torch", "diffusers", "transformers")},
             "losses": self.report.losses if self.report else {},
             "consent": request.consent,
+            **self.thumbnail,
         }
         return IdentityFile(request.name.lower(), request.subject, self.method.name, self.method.tensors(), metadata)
 

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from onephoto.errors import SettingError
+from onephoto.cli.sittings import Sitting, one_sitting, sittings_of_each
+from onephoto.errors import OnephotoError, SettingError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from onephoto.api import Learning
+    from onephoto.api import Learning, LearnRequest
     from onephoto.backbone.load import Backbone
     from onephoto.generate.draw import DrawSettings
     from onephoto.identity.file import IdentityFile
@@ -33,7 +34,10 @@ Negative = Annotated[str, typer.Option("--negative", help="What the picture shal
 
 def learn(
     photos: Annotated[list[Path], typer.Argument(help="One photo of the person, or several of the same one.")],
-    name: Annotated[str, typer.Option(help="The name that prompts will use, as in <alice>.")],
+    name: Annotated[str | None, typer.Option(help="The name that prompts will use, as in <alice>.")] = None,
+    each: Annotated[
+        bool, typer.Option("--each", help="Each photo is another person, named after its file; --out is a folder.")
+    ] = False,
     model: Model = "mini",
     subject: Annotated[str, typer.Option(help="Class word: person, dog, car...")] = "person",
     method: Annotated[str, typer.Option(help="sefi or textual-inversion.")] = "sefi",
@@ -48,35 +52,64 @@ def learn(
     crop: Annotated[bool, typer.Option(help="Find and crop the face.")] = True,
     resume: Annotated[bool, typer.Option(help="Go on from the last checkpoint of this run.")] = False,
     consent: Annotated[str, typer.Option(help="A note on the person's consent, kept in the file.")] = "",
+    thumbnail: Annotated[
+        bool, typer.Option("--thumbnail", help="Keep a picture of 64 pixels a side in the file.")
+    ] = False,
     device: Device = "cpu",
     dtype: Precision = "float32",
 ) -> None:
-    """Learn one person from one photo into one small file."""
+    """Learn one person from one photo into one small file; with --each, one person from each photo."""
     quiet()
-    from onephoto.api import Learning, LearnRequest
+    from onephoto.api import LearnRequest
+
+    if each and (name is not None or box is not None):
+        raise SettingError("--each takes names from the files and finds each face; leave --name and --box out")
+    sittings = sittings_of_each(photos, out or Path()) if each else [one_sitting(photos, name, out)]
+    settings = {
+        "steps": steps, "learning_rate": learning_rate, "attention_weight": attention_weight, "num_stages": num_stages,
+    }  # fmt: skip
+    requests = [
+        LearnRequest(
+            name=sitting.name, subject=subject, method=method, settings=settings, seed=seed, consent=consent, size=size,
+            thumbnail=thumbnail,
+        )
+        for sitting in sittings
+    ]  # fmt: skip
+    backbone, marked = loaded(model, device, dtype), _box(box)
+    failed = []
+    for sitting, request in zip(sittings, requests, strict=True):
+        if each and sitting.target.exists():
+            typer.echo(f"{sitting.target}: there already, so left as it is; delete it to learn <{sitting.name}> again")
+            continue
+        try:
+            _learn_one(backbone, sitting, request, box=marked, crop=crop, resume=resume)
+        except OnephotoError as error:
+            if not each:
+                raise
+            failed.append(error)
+    if failed:
+        typer.echo("\n".join(f"onephoto: {error}" for error in failed), err=True)
+        raise typer.Exit(2)
+
+
+def _learn_one(
+    backbone: "Backbone", sitting: Sitting, request: "LearnRequest", *, box: tuple[int, int, int, int] | None,
+    crop: bool, resume: bool,
+) -> None:  # fmt: skip
+    """Learn a sitting's person and write the file."""
+    from onephoto.api import Learning
     from onephoto.identity.file import save
     from onephoto.identity.photo import read_photo
 
-    target = out or Path(f"{name}.safetensors")
-    if not target.parent.is_dir():
-        raise SettingError(f"{target.parent}: no such folder; make it, or choose another --out")
-    backbone = loaded(model, device, dtype)
-    marked = _box(box)
-    images = [
-        read_photo(photo, size=size or backbone.image_size, box=marked, crop=crop, subject=subject).image
-        for photo in photos
+    size = request.size or backbone.image_size
+    photos = [
+        read_photo(photo, size=size, box=box, crop=crop, subject=request.subject).image for photo in sitting.photos
     ]
-    options = {
-        "steps": steps, "learning_rate": learning_rate, "attention_weight": attention_weight, "num_stages": num_stages,
-    }  # fmt: skip
-    request = LearnRequest(
-        name=name, subject=subject, method=method, settings=options, seed=seed, consent=consent, size=size
-    )
-    state = target.with_suffix(".checkpoint")
-    learning = Learning(backbone, images, request, checkpoint_path=state, resume=resume)
-    save(target, learned(learning, target.with_suffix(".log.jsonl")))
+    state = sitting.target.with_suffix(".checkpoint")
+    learning = Learning(backbone, photos, request, checkpoint_path=state, resume=resume)
+    save(sitting.target, learned(learning, sitting.target.with_suffix(".log.jsonl")))
     state.unlink(missing_ok=True)
-    typer.echo(f"{target}: <{name.lower()}> learned")
+    typer.echo(f"{sitting.target}: <{request.name.lower()}> learned")
 
 
 def learned(learning: "Learning", log_path: Path | None = None) -> "IdentityFile":
@@ -175,6 +208,7 @@ def inspect(file: Annotated[Path, typer.Argument(help="An identity file, or a pi
     """Show what an identity file or a picture says of itself."""
     from onephoto.generate.save import read_settings
     from onephoto.identity.file import load
+    from onephoto.identity.thumbnail import thumbnail_image
 
     if file.suffix.lower() == ".png":
         typer.echo(json.dumps(read_settings(file), indent=2, ensure_ascii=False))
@@ -184,6 +218,9 @@ def inspect(file: Annotated[Path, typer.Argument(help="An identity file, or a pi
     typer.echo(f"<{identity.name}>, a {identity.subject}, learned by {identity.method}; {file.stat().st_size} bytes")
     for name, shape in shapes.items():
         typer.echo(f"  {name} {shape}")
+    thumbnail = identity.metadata.get("thumbnail")
+    sides = thumbnail_image(thumbnail).size if thumbnail else ()
+    typer.echo(f"  thumbnail {' x '.join(map(str, sides)) or 'none'}")
     shown = {key: value for key, value in identity.metadata.items() if key not in ("thumbnail", "base")}
     base = identity.metadata.get("base", {}).get("model_id", "unknown")
     typer.echo(json.dumps({"base": base, **shown}, indent=2, ensure_ascii=False, default=str))

@@ -8,10 +8,12 @@ from transformers import CLIPTokenizer
 
 from onephoto.base.architecture import Architecture
 from onephoto.base.diffusion import DiffusionSettings, LatentSet, encode_latents, export_pipeline, train_diffusion
+from onephoto.base.judges import JudgeSettings, train_judge
 from onephoto.base.pictures import PictureSet
 from onephoto.base.tokenizer import build_tokenizer
 from onephoto.base.vae import VaeSettings, train_vae
 from onephoto.errors import SettingError
+from onephoto.evaluate.judge_network import JudgeConfig
 from onephoto.world.captions import vocabulary
 from onephoto.world.names import name_of
 
@@ -50,6 +52,14 @@ def export(work: Path, *, arch: Architecture | None = None) -> Iterator[str]:
         raise SettingError(f"{checkpoint}: not there yet; run the stage diffusion first")
     export_pipeline(checkpoint, trained_vae(work), tokenizer(work, arch), work / "mini", arch=arch)
     yield f"{work / 'mini'}: done"
+
+
+def judges(pictures: Path, work: Path, minutes: float, *, device: str = "cpu") -> Iterator[str]:
+    """Train the judge of the evaluation; work/judge holds it, calibrated on the last two shards."""
+    words = build_tokenizer(work / "judge", vocabulary(), JudgeConfig.max_length)
+    settings = JudgeSettings(minutes=minutes)
+    for line in train_judge(PictureSet(pictures), work, settings, tokenizer=words, device=device):
+        yield str(line)
 
 
 def trained_vae(work: Path) -> AutoencoderKL:

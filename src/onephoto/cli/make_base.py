@@ -12,12 +12,13 @@ app = typer.Typer(no_args_is_help=True)
 
 
 class Stage(StrEnum):
-    """Stages of training, in order."""
+    """Stages of training, in order; the judges need pictures alone."""
 
     VAE = "vae"
     LATENTS = "latents"
     DIFFUSION = "diffusion"
     EXPORT = "export"
+    JUDGES = "judges"
 
 
 @app.callback()
@@ -44,6 +45,8 @@ def train(
         lines = stages.latents(pictures, work, device=device)
     elif stage is Stage.DIFFUSION:
         lines = stages.diffusion(pictures, work, minutes, device=device)
+    elif stage is Stage.JUDGES:
+        lines = stages.judges(pictures, work, minutes, device=device)
     else:
         lines = stages.export(work)
     for line in lines:

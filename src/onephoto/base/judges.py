@@ -1,0 +1,349 @@
+"""Training of the judge: pictures against captions, and facts, from rendered pictures; calibrated on held-out ones."""
+
+import re
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+from transformers import CLIPTokenizer
+
+from onephoto.base.pictures import PictureSet
+from onephoto.base.training import Clock, OptimiserSettings, Trainer, running_mean
+from onephoto.errors import WorldError
+from onephoto.evaluate.facts import CHOICES, UNKNOWN, labels_of, mirrored, record_of, shows, visible_facts
+from onephoto.evaluate.judge import Calibration, Judge, reduced, save_judge, separation, to_pixels, token_ids
+from onephoto.evaluate.judge_network import JudgeConfig, JudgeNetwork
+from onephoto.world.prompts import SETS, Prompt
+from onephoto.world.props import HELD
+
+Floats = NDArray[np.float32]
+Shares = dict[str, float]
+
+HELD_OUT = 2
+"""Last shards, people of their own, that are kept for calibration."""
+SIDED = re.compile(r"\b(left|right)\b")
+
+
+@dataclass(frozen=True)
+class JudgeSettings:
+    """Pictures are shifted, zoomed by up to `zoom` pixels, made brighter or darker, and a share of them blurred to
+    between `blur` pixels a side, since a diffusion model's pictures are not sharp. Rare values of a fact weigh
+    1 / frequency ** `balance`.
+    """
+
+    minutes: float = 15.0
+    batch_size: int = 64
+    facts_weight: float = 0.5
+    balance: float = 0.5
+    zoom: int = 6
+    blur: tuple[int, int] = (28, 56)
+    blurred: float = 0.4
+    largest_scale: float = 4.0
+    optimiser: OptimiserSettings = field(
+        default_factory=lambda: OptimiserSettings(
+            learning_rate=2e-3, warmup_steps=50, ema_decay=0.99, orthogonalise=True
+        )
+    )
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class JudgeProgress:
+    """A log line of the judge's training; speed in pictures a second, 0 at the end."""
+
+    step: int
+    loss: float
+    speed: float
+    calibration: Calibration | None = None
+
+    def __str__(self) -> str:
+        line = f"step {self.step}: loss {self.loss:.3f}, {self.speed:.0f} pictures/s"
+        if self.calibration is None:
+            return line
+        shares = ", ".join(f"{name} {share:.3f}" for name, share in self.calibration.accuracy.items())
+        return (
+            f"{line}; captions {self.calibration.caption_auc:.3f}, prompts {self.calibration.prompt_auc:.3f}, {shares}"
+        )
+
+
+@dataclass(frozen=True)
+class JudgeBatch:
+    """Pixels (B, 3, H, W), token numbers and which are words (B, L), labels (B, facts)."""
+
+    pixels: Tensor
+    ids: Tensor
+    mask: Tensor
+    labels: Tensor
+
+
+@dataclass(frozen=True)
+class JudgeSet:
+    """Reduced pictures (n, s, s, 3), their facts and captions, labels (n, facts) of the pictures and of their mirror
+    images, and the captions' tokens in one table of which picture k owns rows starts[k] to starts[k] + counts[k].
+    """
+
+    images: NDArray[np.uint8]
+    facts: Sequence[Mapping[str, str]]
+    captions: Sequence[Sequence[str]]
+    labels: Tensor
+    mirrored_labels: Tensor
+    starts: Tensor
+    counts: Tensor
+    ids: Tensor
+    mask: Tensor
+    sided: Tensor
+
+    def draw(self, generator: torch.Generator, settings: JudgeSettings) -> JudgeBatch:
+        """A batch of changed pictures, half of them mirrored unless the caption speaks of left or right."""
+        chosen = torch.randint(len(self.images), (settings.batch_size,), generator=generator)
+        rows = self._captions(chosen, generator)
+        flip = (torch.rand(len(chosen), generator=generator) < 0.5) & ~self.sided[rows]
+        images = self.images[chosen.numpy()]
+        images[flip.numpy()] = images[flip.numpy()][:, :, ::-1]
+        labels = torch.where(flip.unsqueeze(1), self.mirrored_labels[chosen], self.labels[chosen])
+        return JudgeBatch(changed(images, generator, settings), self.ids[rows].long(), self.mask[rows], labels)
+
+    def _captions(self, chosen: Tensor, generator: torch.Generator) -> Tensor:
+        """A row for each picture: the longer of two random captions, since short ones often say nothing."""
+        share = torch.rand(2, len(chosen), generator=generator)
+        rows = self.starts[chosen] + (share * self.counts[chosen]).long()
+        longer = self.mask[rows].sum(2).argmax(0)
+        return rows.gather(0, longer.unsqueeze(0))[0]
+
+
+def impersonal(caption: str, names: Sequence[str]) -> str:
+    """The caption with a person in the place of names: a judge must not know anybody."""
+    for name in names:
+        caption = re.sub(rf"\b(?<=an old ){name}\b", "person", caption)
+        caption = re.sub(rf"\b{name}\b", "a person", caption)
+    return caption
+
+
+def _names(facts: Mapping[str, Any]) -> list[str]:
+    people = (facts, facts.get("beside") or {})
+    return [person["name"] for person in people if person.get("name")]
+
+
+def judge_sets(pictures: PictureSet, tokenizer: CLIPTokenizer, config: JudgeConfig) -> tuple[JudgeSet, JudgeSet]:
+    """Training and held-out pictures, all in memory; raises WorldError where too few shards are there."""
+    if len(pictures.shards) <= HELD_OUT:
+        raise WorldError(
+            f"{pictures.folder}: {HELD_OUT + 1} shards are needed; run onephoto world render for more people"
+        )
+    images = np.concatenate([reduced(shard, config.image_size) for shard in pictures.shards])
+    records = list(pictures.records())
+    split = int(pictures.ends[-HELD_OUT - 1])
+    return (
+        _judge_set(images[:split], records[:split], tokenizer, config),
+        _judge_set(images[split:], records[split:], tokenizer, config),
+    )
+
+
+def _judge_set(
+    images: NDArray[np.uint8], records: Sequence[Mapping[str, Any]], tokenizer: CLIPTokenizer, config: JudgeConfig
+) -> JudgeSet:
+    captions = [[impersonal(text, _names(record["facts"])) for text in record["captions"]] for record in records]
+    flat = [text for variants in captions for text in variants]
+    ids, mask = token_ids(tokenizer, flat, config.max_length)
+    facts = [visible_facts(record["facts"]) for record in records]
+    counts = torch.tensor([len(variants) for variants in captions])
+    return JudgeSet(
+        images=images,
+        facts=facts,
+        captions=captions,
+        labels=torch.tensor([labels_of(one) for one in facts]),
+        mirrored_labels=torch.tensor([labels_of(mirrored(one)) for one in facts]),
+        starts=counts.cumsum(0) - counts,
+        counts=counts,
+        ids=ids.to(torch.int16),
+        mask=mask,
+        sided=torch.tensor([bool(SIDED.search(text)) for text in flat]),
+    )
+
+
+def changed(images: NDArray[np.uint8], generator: torch.Generator, settings: JudgeSettings) -> Tensor:
+    """Pictures (B, s, s, 3) as a camera, or a diffusion model, might have made them too: (B, 3, s, s) float32."""
+    pixels = blurred(moved(to_pixels(images), generator, settings.zoom), generator, settings)
+    count = len(pixels)
+    gain = (0.12 * torch.randn(count, 1, 1, 1, generator=generator)).exp()
+    tint = (0.03 * torch.randn(count, 3, 1, 1, generator=generator)).exp()
+    noise = torch.rand(count, 1, 1, 1, generator=generator) ** 2 * 0.08
+    grain = noise * torch.randn(pixels.shape, generator=generator)
+    return ((pixels + 1) * gain * tint - 1 + grain).clamp(-1, 1)
+
+
+def moved(pixels: Tensor, generator: torch.Generator, zoom: int) -> Tensor:
+    """Shifted by up to zoom / 2 pixels and enlarged by one factor for the batch; edges repeat."""
+    size = pixels.shape[-1]
+    padded = F.pad(pixels, (zoom // 2,) * 4, mode="replicate")
+    side = int(torch.randint(size - zoom, size + 1, (), generator=generator))
+    corners = torch.randint(0, padded.shape[-1] - side + 1, (len(pixels), 2), generator=generator).tolist()
+    crops = torch.stack([image[:, y : y + side, x : x + side] for image, (y, x) in zip(padded, corners, strict=True)])
+    return F.interpolate(crops, size, mode="bilinear", align_corners=False) if side != size else crops
+
+
+def blurred(pixels: Tensor, generator: torch.Generator, settings: JudgeSettings) -> Tensor:
+    """A share of the pictures reduced and enlarged again, all by one factor."""
+    size = pixels.shape[-1]
+    small = int(torch.randint(*settings.blur, (), generator=generator)) * size // 64
+    soft = F.interpolate(F.interpolate(pixels, small, mode="area"), size, mode="bilinear", align_corners=False)
+    chosen = torch.rand(len(pixels), 1, 1, 1, generator=generator) < settings.blurred
+    return torch.where(chosen, soft, pixels)
+
+
+def value_weights(labels: Tensor, balance: float) -> dict[str, Tensor]:
+    """Weight of each fact's values, from their frequency among labels (n, facts); 1 on average over the labels."""
+    weights = {}
+    for column, (name, values) in enumerate(CHOICES.items()):
+        known = labels[:, column][labels[:, column] != UNKNOWN]
+        counts = torch.bincount(known, minlength=len(values)).float().clamp(min=1)
+        weight = (counts.mean() / counts) ** balance
+        weights[name] = weight * counts.sum() / (weight * counts).sum()
+    return weights
+
+
+def contrastive_loss(images: Tensor, texts: Tensor, scale: Tensor) -> Tensor:
+    """Each picture has to find its text among the batch's, and each text its picture (Radford 2021); (B, C) each."""
+    logits = scale * images @ texts.T
+    target = torch.arange(len(logits), device=logits.device)
+    return (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)) / 2
+
+
+def facts_loss(logits: Mapping[str, Tensor], labels: Tensor, weights: Mapping[str, Tensor]) -> Tensor:
+    """Sum over facts of the cross-entropy, each the mean over pictures that show the fact."""
+    total = labels.new_zeros((), dtype=torch.float32)
+    for column, (name, values) in enumerate(logits.items()):
+        target, weight = labels[:, column], weights[name].to(values.device)
+        error = F.cross_entropy(values, target, weight=weight, ignore_index=UNKNOWN, reduction="sum")
+        total = total + error / (target != UNKNOWN).sum().clamp(min=1)
+    return total
+
+
+def judge_loss(
+    network: JudgeNetwork, batch: JudgeBatch, weights: Mapping[str, Tensor], settings: JudgeSettings
+) -> Tensor:
+    """Both losses of a batch."""
+    device, dtype = network.log_scale.device, network.log_scale.dtype
+    pixels = batch.pixels.to(device, dtype).to(memory_format=torch.channels_last)
+    images, logits = network.see(pixels)
+    texts = network.hear(batch.ids.to(device), batch.mask.to(device))
+    scale = network.log_scale.float().clamp(max=settings.largest_scale).exp()
+    facts = facts_loss(logits, batch.labels.to(device), weights)
+    return contrastive_loss(images, texts, scale) + settings.facts_weight * facts
+
+
+def train_step(
+    trainer: Trainer, data: JudgeSet, weights: Mapping[str, Tensor], settings: JudgeSettings, *, progress: float = 0.0
+) -> float:
+    """One update; the batch depends on the seed and the step alone, so a resumed run goes on as if never stopped."""
+    generator = torch.Generator().manual_seed(settings.seed * 1_000_003 + trainer.step_count)
+    assert isinstance(trainer.module, JudgeNetwork)
+    loss = judge_loss(trainer.module, data.draw(generator, settings), weights, settings)
+    trainer.step(loss, progress=progress)
+    return float(loss.detach())
+
+
+def train_judge(
+    pictures: PictureSet, folder: Path, settings: JudgeSettings, *, tokenizer: CLIPTokenizer, device: str = "cpu",
+    config: JudgeConfig | None = None,
+) -> Iterator[JudgeProgress]:  # fmt: skip
+    """Train for the settings' minutes, going on from `folder/judge.safetensors`; the result lies in `folder/judge`.
+
+    Yields a log line every 20 seconds; every 3 minutes and at the end one with the calibration.
+    """
+    torch.manual_seed(settings.seed)
+    network = JudgeNetwork(config or JudgeConfig(vocabulary=len(tokenizer), choices=dict(CHOICES)))
+    train, held_out = judge_sets(pictures, tokenizer, network.config)
+    network = network.to(device, torch.bfloat16).train()
+    network.image.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    trainer, checkpoint = Trainer(network, settings.optimiser), folder / "judge.safetensors"
+    if checkpoint.exists():
+        trainer.load(checkpoint)
+    weights = value_weights(train.labels, settings.balance)
+    clock, mean, first, began = Clock(settings.minutes), 0.0, trainer.step_count, time.monotonic()
+    while not clock.over():
+        loss = train_step(trainer, train, weights, settings, progress=clock.progress())
+        mean = running_mean(mean or None, loss)
+        seen = (trainer.step_count - first) * settings.batch_size
+        report = JudgeProgress(trainer.step_count, mean, seen / (time.monotonic() - began))
+        if clock.due("save", 180):
+            yield replace(report, calibration=keep(trainer, held_out, tokenizer, folder))
+        elif clock.due("log", 20):
+            yield report
+    yield JudgeProgress(trainer.step_count, mean, 0.0, keep(trainer, held_out, tokenizer, folder))
+
+
+def keep(trainer: Trainer, held_out: JudgeSet, tokenizer: CLIPTokenizer, folder: Path) -> Calibration:
+    """Write the checkpoint, and the averaged weights as a calibrated judge; returns the calibration."""
+    folder.mkdir(parents=True, exist_ok=True)
+    trainer.save(folder / "judge.safetensors")
+    assert isinstance(trainer.module, JudgeNetwork)
+    network = JudgeNetwork(trainer.module.config).eval().requires_grad_(False)
+    # What ships is fp16; it is measured as it ships.
+    network.load_state_dict({name: value.cpu().half().float() for name, value in trainer.average().items()})
+    judge = Judge(network, tokenizer)
+    judge = replace(judge, calibration=calibrate(judge, held_out))
+    save_judge(judge, folder / "judge")
+    assert judge.calibration is not None
+    return judge.calibration
+
+
+def calibrate(judge: Judge, data: JudgeSet) -> Calibration:
+    """Measure a judge on pictures that it was not trained on."""
+    vectors, read = judge.image_vectors(data.images), judge.values(data.images)
+    matched, shuffled = prompt_pairs(judge, vectors, data.facts)
+    threshold, prompt_auc = separation(matched, shuffled)
+    first = judge.text_vectors([variants[0] for variants in data.captions])
+    # Half of the pictures on, it is somebody else's.
+    other = np.roll(first, len(first) // 2, axis=0)
+    caption_threshold, caption_auc = separation((vectors * first).sum(1), (vectors * other).sum(1))
+    accuracy, recall = right_share(read, data.facts)
+    return Calibration(
+        threshold=threshold,
+        caption_threshold=caption_threshold,
+        matched=(float(matched.mean()), float(matched.std())),
+        shuffled=(float(shuffled.mean()), float(shuffled.std())),
+        prompt_auc=prompt_auc,
+        caption_auc=caption_auc,
+        accuracy=accuracy,
+        recall=recall,
+        pictures=len(data.images),
+    )
+
+
+def prompt_pairs(judge: Judge, vectors: Floats, facts: Sequence[Mapping[str, str]]) -> tuple[Floats, Floats]:
+    """Similarities of pictures (n, joint) and the evaluation's prompts: where the prompt holds, and where not.
+
+    Only pictures count of which it is known.
+    """
+    asked = [prompt for prompts in SETS.values() for prompt in prompts]
+    similarity = vectors @ judge.text_vectors([prompt("a person") for prompt in asked]).T
+    known = np.array([[holds(prompt, one) for prompt in asked] for one in facts])
+    return similarity[known == 1], similarity[known == 0]
+
+
+def holds(prompt: Prompt, facts: Mapping[str, str]) -> int:
+    """1 where the facts fulfil a prompt, 0 where they do not, UNKNOWN where the picture does not tell."""
+    kinds = {"thing": "held" if prompt.facts.get("thing") in HELD else prompt.facts.get("thing")}
+    if any(kinds.get(name, name) not in facts for name in prompt.facts):
+        return UNKNOWN
+    return int(shows(prompt, record_of(facts)))
+
+
+def right_share(read: Sequence[Mapping[str, str]], facts: Sequence[Mapping[str, str]]) -> tuple[Shares, Shares]:
+    """Of each fact, where it is known: the share that was read rightly, and its mean over the fact's values."""
+    accuracy, recall = {}, {}
+    for name in CHOICES:
+        truth = np.array([one[name] for one in facts if name in one])
+        right = truth == np.array([seen[name] for seen, one in zip(read, facts, strict=True) if name in one])
+        if len(truth):
+            accuracy[name] = float(right.mean())
+            recall[name] = float(np.mean([right[truth == value].mean() for value in np.unique(truth)]))
+    return accuracy, recall

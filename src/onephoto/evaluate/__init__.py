@@ -1,0 +1,1 @@
+"""How well pictures show a person and a prompt."""

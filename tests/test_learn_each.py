@@ -1,9 +1,9 @@
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from click.testing import Result
 from PIL import Image
 from tiny import tiny_backbone
 from typer.testing import CliRunner
@@ -27,7 +27,7 @@ def picture(path: Path, seed: int) -> Path:
     return path
 
 
-def learn(model: Path, *arguments: object) -> Result:
+def learn(model: Path, *arguments: object) -> Any:
     options = ("--model", model, "--no-crop", "--method", "textual-inversion", "--steps", 2)
     return CliRunner().invoke(app, ["learn", *(str(argument) for argument in (*arguments, *options))])
 

@@ -10,6 +10,7 @@ from tiny import tiny_pipeline
 
 import onephoto
 from onephoto import api
+from onephoto.backbone.prompts import names_in
 from onephoto.errors import IdentityFileError, SettingError
 from onephoto.generate.draw import DrawSettings
 
@@ -23,7 +24,7 @@ def photo() -> Image.Image:
 @pytest.fixture
 def alice(tmp_path: Path) -> Path:
     request = api.LearnRequest(name="alice", settings={"steps": 3, "heads": 4, "learning_rate": 0.05})
-    onephoto.save_identity(tmp_path / "alice.safetensors", onephoto.learn(tiny_pipeline(), [photo()], request))
+    onephoto.save_identity(str(tmp_path / "alice.safetensors"), onephoto.learn(tiny_pipeline(), [photo()], request))
     return tmp_path / "alice.safetensors"
 
 
@@ -102,6 +103,17 @@ def test_learn_generate_and_look_take_pipelines_folders_and_files(alice: Path, t
     assert all(np.array_equal(image, drawn[0]) for image in drawn)
     seen = onephoto.look(pipe, "a photo of <alice>", [alice], settings=settings)
     assert np.array_equal(seen.image, drawn[0]) and len(seen.words) == 4
+
+
+@pytest.mark.parametrize("name", ["", "a b", "1st", "élise", "a/b", "-a", "a>"])
+def test_a_name_that_no_prompt_can_hold_is_refused(name: str) -> None:
+    with pytest.raises(SettingError, match="cannot be a name"):
+        api.LearnRequest(name=name)
+
+
+@pytest.mark.parametrize("name", ["Alice", "anaïs", "mary-ann", "r2_d2"])
+def test_a_name_that_a_prompt_can_hold_is_taken(name: str) -> None:
+    assert names_in(f"a photo of <{name}>'s dog") == (api.LearnRequest(name=name).name.lower(),)
 
 
 def test_learn_reads_photos_and_takes_a_name_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

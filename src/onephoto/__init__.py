@@ -31,11 +31,15 @@ _PLACES = {
 }
 
 
-def __getattr__(name: str) -> Any:
+def _loaded(name: str) -> Any:
     if name not in _PLACES:
         raise AttributeError(f"module 'onephoto' has no attribute {name!r}")
     module, attribute = _PLACES[name]
     return getattr(import_module(module), attribute)
+
+
+if not TYPE_CHECKING:  # a type checker that saw it would take any name for one of ours
+    __getattr__ = _loaded
 
 
 def __dir__() -> list[str]:
@@ -49,7 +53,7 @@ class _Function:
         self.name = name
 
     def __get__(self, module: ModuleType | None, owner: type) -> Any:
-        return self if module is None else __getattr__(self.name)
+        return self if module is None else _loaded(self.name)
 
     def __set__(self, module: ModuleType, value: object) -> None:
         """The import system's note of a package that it has loaded; `sys.modules` keeps it."""

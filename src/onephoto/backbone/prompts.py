@@ -73,6 +73,11 @@ def names_in(text: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name.lower() for name in PSEUDO_WORD.findall(text)))
 
 
+def is_name(text: str) -> bool:
+    """Whether "<text>" is a pseudo-word."""
+    return PSEUDO_WORD.fullmatch(f"<{text}>") is not None
+
+
 def _pieces(text: str) -> list[_Piece]:
     pieces = []
     for chunk in text.split():

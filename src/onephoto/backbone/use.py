@@ -10,7 +10,7 @@ from torch import Tensor
 
 from onephoto.backbone.hooks import conditioned, cross_attention_layers
 from onephoto.backbone.load import Backbone, wrap_pipeline
-from onephoto.backbone.prompts import combinations, encode_choices
+from onephoto.backbone.prompts import combinations, encode_choices, is_name
 from onephoto.core.packing import Routing, pack
 from onephoto.core.tokens import TokenTable
 from onephoto.errors import PromptError
@@ -56,8 +56,10 @@ def use(pipe: Any, tables: Mapping[str, TokenTable], classes: Mapping[str, str])
     tables = {name.lower(): table for name, table in tables.items()}
     classes = {name.lower(): word for name, word in classes.items()}
     for name in tables:
-        if not name.replace("-", "_").isidentifier():
-            raise PromptError(f"{name!r} cannot stand in a prompt as <{name}>; use letters, digits, - and _")
+        if not is_name(name):
+            raise PromptError(
+                f"{name!r} cannot stand in a prompt as <{name}>; begin with a-z, then letters, digits, - _"
+            )
     backbone = wrap_pipeline(pipe)
     choices, routing = combinations(tables)
     with ExitStack() as stack:

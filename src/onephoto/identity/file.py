@@ -43,8 +43,9 @@ class IdentityFile:
     metadata: dict[str, Any] = field(default_factory=dict)
 
 
-def save(path: Path, identity: IdentityFile) -> None:
+def save(path: Path | str, identity: IdentityFile) -> None:
     """Write the file in one replace: a reader sees the old file or the new one, never half of it."""
+    path = Path(path)
     header = {
         "format": FORMAT_VERSION, "name": identity.name, "subject": identity.subject, "method": identity.method,
     } | identity.metadata  # fmt: skip
@@ -59,7 +60,7 @@ def save(path: Path, identity: IdentityFile) -> None:
         partial.unlink(missing_ok=True)
 
 
-def load(path: Path) -> IdentityFile:
+def load(path: Path | str) -> IdentityFile:
     """Read a file; raises IdentityFileError in one line when it is missing, damaged, a pickle, or of a later format."""
     path = Path(path)
     if not path.is_file():

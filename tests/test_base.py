@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,17 +9,14 @@ from diffusers import DiffusionPipeline
 
 from onephoto.backbone.load import load_backbone
 from onephoto.base import stages
-from onephoto.base.architecture import Architecture, build_unet, count_parameters
-from onephoto.base.pictures import psnr, to_pictures, to_tensor
+from onephoto.base.architecture import Architecture, build_text_encoder, build_unet, count_parameters
+from onephoto.base.shipped import take_shipped, take_shipped_text
 from onephoto.base.tokenizer import END, build_tokenizer
 from onephoto.base.training import OptimiserSettings, Trainer, is_hidden
-from onephoto.base.vae import shipped_vae
+from onephoto.base.vae import VaeSettings, crop_corners
 from onephoto.errors import SettingError
 from onephoto.world.captions import vocabulary
 from onephoto.world.names import name_of
-from onephoto.world.people import person
-from onephoto.world.picture import take_picture
-from onephoto.world.shots import sample_shot
 
 TOY = Architecture(
     image_size=64, latent_channels=4, vae_channels=(8, 8, 8, 8), unet_channels=(32, 32), text_width=32, text_layers=1,
@@ -122,11 +120,42 @@ def test_the_unet_keeps_its_budget() -> None:
     assert 10e6 < count_parameters(build_unet(Architecture())) < 13e6
 
 
-def test_the_shipped_autoencoder_shows_a_picture_again() -> None:
-    vae = shipped_vae(Architecture())
-    assert vae is not None and shipped_vae(TOY) is None
-    somebody = person(90_001)
-    image = take_picture(somebody, sample_shot(np.random.default_rng(1), somebody)).image[None]
+def test_training_goes_on_from_shipped_weights_though_the_vocabulary_grew(tmp_path: Path) -> None:
+    old, new = (build_tokenizer(tmp_path / str(k), words, 12) for k, words in enumerate((["man"], ["man", "robot"])))
+    torch.manual_seed(0)
+    before, after = build_text_encoder(TOY, old), build_text_encoder(TOY, new)
+    before.save_pretrained(tmp_path / "mini" / "text_encoder")
+    old.save_pretrained(tmp_path / "mini" / "tokenizer")
+    fresh = after.get_input_embeddings().weight.detach().clone()
+    assert take_shipped_text(after, new, folder=tmp_path / "mini")
+    ids = {word: new(word, add_special_tokens=False).input_ids[0] for word in ("man", "robot")}
+    rows = after.get_input_embeddings().weight
+    assert torch.equal(rows[ids["man"]], before.get_input_embeddings().weight[old("man").input_ids[1]])
+    assert torch.equal(rows[ids["robot"]], fresh[ids["robot"]])
     with torch.no_grad():
-        again = vae.decode(vae.encode(to_tensor(image)).latent_dist.mean).sample
-    assert psnr(image, to_pictures(again)) > 25
+        said = [model(words("a man", return_tensors="pt").input_ids) for model, words in ((before, old), (after, new))]
+    torch.testing.assert_close(said[0].last_hidden_state, said[1].last_hidden_state)
+
+
+def test_weights_of_other_shapes_are_left_alone(tmp_path: Path) -> None:
+    build_unet(TOY).save_pretrained(tmp_path / "unet")
+    assert take_shipped(build_unet(TOY), "unet", folder=tmp_path)
+    other = build_unet(replace(TOY, unet_channels=(32, 64)))
+    before = {name: value.clone() for name, value in other.state_dict().items()}
+    assert not take_shipped(other, "unet", folder=tmp_path)
+    assert not take_shipped(other, "vae", folder=tmp_path)
+    assert all(torch.equal(value, before[name]) for name, value in other.state_dict().items())
+
+
+def test_an_untrained_unet_predicts_nothing() -> None:
+    unet = build_unet(TOY)
+    noisy, words = torch.randn(1, 4, 8, 8), torch.randn(1, 3, 32)
+    assert unet(noisy, 5, encoder_hidden_states=words).sample.abs().max() == 0
+
+
+def test_crops_stay_inside_and_seek_faces() -> None:
+    rng = np.random.default_rng(0)
+    corners = crop_corners(128, rng, VaeSettings(face_share=1.0), 500)
+    assert corners.min(0).tolist() == [0, 16] and corners.max(0).tolist() == [40, 48]
+    anywhere = crop_corners(128, rng, VaeSettings(face_share=0.0), 500)
+    assert anywhere.min() == 0 and anywhere.max() == 64

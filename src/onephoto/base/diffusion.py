@@ -14,6 +14,7 @@ from transformers import CLIPTokenizer
 
 from onephoto.base.architecture import Architecture, build_scheduler, build_text_encoder, build_unet
 from onephoto.base.pictures import PictureSet, to_tensor
+from onephoto.base.shipped import take_shipped, take_shipped_text
 from onephoto.base.training import Clock, OptimiserSettings, Trainer, running_mean
 from onephoto.core.denoising import add_noise
 from onephoto.errors import WorldError
@@ -60,8 +61,12 @@ class Painter(nn.Module):
 
 @torch.no_grad()
 def encode_latents(pictures: PictureSet, vae: AutoencoderKL, folder: Path, *, batch_size: int = 32) -> None:
-    """Scaled latents of every shard as float16 (n, c, h, w); shards done before are left alone."""
+    """Scaled latents of every shard as float16 (n, c, h, w); shards done before are left alone.
+
+    In bfloat16: twice as fast on a CPU, and off by 0.6% of the latents' deviation.
+    """
     folder.mkdir(parents=True, exist_ok=True)
+    vae = vae.to(torch.bfloat16, memory_format=torch.channels_last)
     for path in sorted(pictures.folder.glob("*.npy")):
         target = folder / path.name
         if target.exists():
@@ -129,12 +134,15 @@ def train_diffusion(
     data: LatentSet, folder: Path, settings: DiffusionSettings, *, arch: Architecture, tokenizer: CLIPTokenizer,
     device: str = "cpu",
 ) -> Iterator[DiffusionProgress]:  # fmt: skip
-    """Train for the settings' minutes, going on from `folder/diffusion.safetensors` when it is there.
+    """Train for the settings' minutes, going on from `folder/diffusion.safetensors`, else from the package's weights.
 
     Yields a log line every 20 seconds; a checkpoint is written every 3 minutes and at the end.
     """
     torch.manual_seed(settings.seed)
-    painter = Painter(arch, tokenizer).to(device, torch.bfloat16).train()
+    painter = Painter(arch, tokenizer)
+    if take_shipped(painter.unet, "unet"):
+        take_shipped_text(painter.text_encoder, tokenizer)
+    painter = painter.to(device, torch.bfloat16).train()
     painter.unet.to(memory_format=torch.channels_last)
     trainer = Trainer(painter, settings.optimiser)
     checkpoint = folder / "diffusion.safetensors"

@@ -10,7 +10,7 @@ from onephoto.base.architecture import Architecture
 from onephoto.base.diffusion import DiffusionSettings, LatentSet, encode_latents, export_pipeline, train_diffusion
 from onephoto.base.judges import JudgeSettings, train_judge
 from onephoto.base.pictures import PictureSet
-from onephoto.base.tokenizer import build_tokenizer
+from onephoto.base.tokenizer import build_tokenizer, load_tokenizer
 from onephoto.base.vae import VaeSettings, train_vae
 from onephoto.errors import SettingError
 from onephoto.evaluate.judge_network import JudgeConfig
@@ -70,6 +70,8 @@ def trained_vae(work: Path) -> AutoencoderKL:
 
 
 def tokenizer(work: Path, arch: Architecture) -> CLIPTokenizer:
-    """The world's words and names as one token each."""
+    """The world's words and names as one token each; a run keeps the vocabulary it began with."""
+    if (work / "tokenizer" / "vocab.json").exists():
+        return load_tokenizer(work / "tokenizer", arch.max_length)
     names = [name for seed in range(3000) if (name := name_of(seed))]
     return build_tokenizer(work / "tokenizer", [*vocabulary(), *names], arch.max_length)

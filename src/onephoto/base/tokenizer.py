@@ -41,6 +41,11 @@ def build_tokenizer(folder: Path, words: Iterable[str], max_length: int) -> CLIP
     vocabulary, merges = vocabulary_and_merges(words)
     (folder / "vocab.json").write_text(json.dumps(vocabulary, ensure_ascii=False), encoding="utf-8")
     (folder / "merges.txt").write_text("\n".join(["#version: 0.2", *merges]) + "\n", encoding="utf-8")
+    return load_tokenizer(folder, max_length)
+
+
+def load_tokenizer(folder: Path, max_length: int) -> CLIPTokenizer:
+    """The tokenizer of a folder that `build_tokenizer` wrote."""
     return CLIPTokenizer(
         str(folder / "vocab.json"), str(folder / "merges.txt"), model_max_length=max_length, pad_token=END
     )

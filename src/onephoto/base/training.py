@@ -56,16 +56,18 @@ class Trainer:
         self._seen = [m.flatten(1) if hidden else m for m, hidden in zip(self._masters, self._hidden, strict=True)]
         self._optimisers = self._build_optimisers()
 
-    def _build_optimisers(self) -> list[torch.optim.Optimizer]:
-        chosen, settings = self.settings, {"lr": self.settings.learning_rate}
-        hidden = [seen for seen, is_matrix in zip(self._seen, self._hidden, strict=True) if is_matrix]
-        rest = [seen for seen, is_matrix in zip(self._seen, self._hidden, strict=True) if not is_matrix]
-        decay = chosen.weight_decay
-        built: list[torch.optim.Optimizer] = []
-        if rest:
-            built.append(torch.optim.AdamW(rest, **settings, betas=chosen.betas, weight_decay=decay, foreach=True))
-        if hidden:
-            built.append(torch.optim.Muon(hidden, **settings, weight_decay=decay, adjust_lr_fn="match_rms_adamw"))
+    def _build_optimisers(self) -> dict[bool, torch.optim.Optimizer]:
+        """Who updates the hidden matrices (True) and who all else."""
+        parts: dict[bool, list[Tensor]] = {False: [], True: []}
+        for seen, hidden in zip(self._seen, self._hidden, strict=True):
+            parts[hidden].append(seen)
+        rate, betas, decay = self.settings.learning_rate, self.settings.betas, self.settings.weight_decay
+        built: dict[bool, torch.optim.Optimizer] = {}
+        if parts[False]:
+            built[False] = torch.optim.AdamW(parts[False], lr=rate, betas=betas, weight_decay=decay, foreach=True)
+        if parts[True]:
+            # Rescaled so that AdamW's learning rates suit it (Liu 2025).
+            built[True] = torch.optim.Muon(parts[True], lr=rate, weight_decay=decay, adjust_lr_fn="match_rms_adamw")
         return built
 
     def step(self, loss: Tensor, *, progress: float = 0.0) -> float:
@@ -75,7 +77,7 @@ class Trainer:
             seen.grad = None if working.grad is None else working.grad.float().reshape(seen.shape)
             working.grad = None
         norm = float(nn.utils.clip_grad_norm_(self._seen, self.settings.gradient_clip))
-        for optimiser in self._optimisers:
+        for optimiser in self._optimisers.values():
             for group in optimiser.param_groups:
                 group["lr"] = self.learning_rate(progress)
             optimiser.step()
@@ -97,17 +99,13 @@ class Trainer:
         """The averaged weights, float32, by parameter name."""
         return dict(zip(self._names, self._average, strict=True))
 
-    def _moments(self, seen: Tensor) -> dict[str, Tensor]:
-        """What the optimiser in charge remembers about a parameter."""
-        return next((o.state[seen] for o in self._optimisers if seen in o.state), {})
-
     def save(self, path: Path) -> None:
         """Write masters, average and optimiser state in one replace, so that a kill leaves the old file whole."""
         state: dict[str, Tensor] = {"step": torch.tensor(self.step_count)}
-        for name, master, average, seen in zip(self._names, self._masters, self._average, self._seen, strict=True):
-            state[f"master.{name}"] = master
-            state[f"average.{name}"] = average
-            for key, value in self._moments(seen).items():
+        for index, name in enumerate(self._names):
+            state[f"master.{name}"] = self._masters[index]
+            state[f"average.{name}"] = self._average[index]
+            for key, value in self._optimisers[self._hidden[index]].state.get(self._seen[index], {}).items():
                 state[f"optimiser.{key}.{name}"] = value
         temporary = path.with_suffix(".partial")
         save_file({key: value.contiguous() for key, value in state.items()}, temporary)
@@ -128,11 +126,7 @@ class Trainer:
                 self._average[index].copy_(state[f"average.{name}"])
                 self._working[index].copy_(self._masters[index])
                 if moments[name]:
-                    self._optimisers[self._owner(index)].state[self._seen[index]] = moments[name]
-
-    def _owner(self, index: int) -> int:
-        """Which optimiser updates a parameter: the last one is Muon's where there are two or all are hidden."""
-        return len(self._optimisers) - 1 if self._hidden[index] else 0
+                    self._optimisers[self._hidden[index]].state[self._seen[index]] = moments[name]
 
 
 @dataclass

@@ -5,12 +5,13 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from PIL import Image
 
 from onephoto.backbone.load import Backbone, load_backbone, wrap_pipeline
+from onephoto.backbone.prompts import is_name
 from onephoto.backbone.use import People
 from onephoto.backbone.use import use as hooked
 from onephoto.core.tokens import TokenTable
@@ -24,6 +25,10 @@ from onephoto.learn import checkpoint, log
 from onephoto.learn.data import batch_drawer, encode_photos
 from onephoto.learn.fit import State, StepReport, fit
 from onephoto.methods import get_method
+
+if TYPE_CHECKING:
+    from onephoto.evaluate.benchmark import Plan, PromptJudge, Row
+    from onephoto.evaluate.people import Sitter
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,8 +49,10 @@ class LearnRequest:
     thumbnail: bool = False
 
     def __post_init__(self) -> None:
-        if not self.name.replace("-", "_").isidentifier():
-            raise SettingError(f"{self.name!r} cannot be a name; use letters, digits, - and _")
+        if not is_name(self.name):
+            raise SettingError(
+                f"{self.name!r} cannot be a name; begin with a letter a-z, then letters, digits, - and _"
+            )
         if self.size is not None and (self.size < 8 or self.size % 8):
             raise SettingError(f"size is {self.size}; it must be a multiple of 8")
 
@@ -224,3 +231,24 @@ def use(
     tables, classes = tables_of(wrap_pipeline(pipe), named, strengths)
     with hooked(pipe, tables, classes) as people:
         yield people
+
+
+def compare(
+    backbone: Backbone, plan: "Plan", folder: Path, *, settings: DrawSettings, sitters: "Mapping[int, Sitter]",
+    judge: "PromptJudge", learning: Mapping[str, Mapping[str, Any]] | None = None,
+) -> "Iterator[list[Row]]":  # fmt: skip
+    """The same people, prompts and seeds for every method of the plan: rows of one method and person after another.
+
+    learning: settings by method that differ from its own. What lies in the folder already is not done again.
+    """
+    from onephoto.evaluate.benchmark import NAME, run
+
+    def learn_one(sitter: "Sitter", method: str) -> IdentityFile:
+        own = (learning or {}).get(method)
+        request = LearnRequest(name=NAME, subject=plan.subject, method=method, settings=own, seed=plan.seed)
+        return learn(backbone, [sitter.photo], request)
+
+    def paint(text: str, identity: IdentityFile, seed: int) -> Image.Image:
+        return generate(backbone, text, [identity], seeds=[seed], settings=settings)[0]
+
+    return run(plan, folder, sitters=sitters, learn=learn_one, paint=paint, judge=judge)

@@ -1,4 +1,4 @@
-"""Commands on the synthetic people: render, sheet, person."""
+"""Commands on the synthetic people: render, sheet, person, judge."""
 
 from pathlib import Path
 from typing import Annotated
@@ -16,6 +16,7 @@ def render(
     shots: Annotated[int, typer.Option(help="Pictures a person.")] = 8,
     size: Annotated[int, typer.Option(help="Side in pixels.")] = 128,
     workers: Annotated[int, typer.Option(help="Processes.")] = 1,
+    pairs: Annotated[float, typer.Option(min=0, max=1, help="Share of pictures that show two people.")] = 0.05,
     seed: int = 0,
 ) -> None:
     """Render pictures of people with their captions and facts."""
@@ -26,7 +27,7 @@ def render(
     with Progress() as bar:
         task = bar.add_task("rendering", total=None)
         render_set(
-            folder, range(first, first + people), shots, size=size, workers=workers, seed=seed,
+            folder, range(first, first + people), shots, size=size, workers=workers, pairs=pairs, seed=seed,
             progress=lambda done, total: bar.update(task, completed=done, total=total),
         )  # fmt: skip
     typer.echo(folder)
@@ -65,3 +66,36 @@ def person(seed: Annotated[int, typer.Argument(help="Seed of the person; the fir
         if field.name != "sex" and value not in (None, False, ()):
             text = ", ".join(value) if isinstance(value, tuple) else ("yes" if value is True else value)
             typer.echo(f"  {field.name.replace('_', ' '):12} {text}")
+
+
+@app.command()
+def judge(
+    people: Annotated[int, typer.Option(help="How many people.")] = 40,
+    first: Annotated[
+        int, typer.Option(help="Seed of the first person: 90000 for choices, 100000 to measure.")
+    ] = 100_000,
+    shots: Annotated[int, typer.Option(help="Pictures a person.")] = 6,
+    out: Annotated[Path | None, typer.Option(help="JSON file for the numbers.")] = None,
+) -> None:
+    """Measure how dlib, which was trained on real faces, sees the people."""
+    import json
+    from dataclasses import asdict
+
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from onephoto.cli.world_tables import tables
+    from onephoto.evaluate.world_judge import judge as judged
+
+    with Progress() as bar:
+        task = bar.add_task("judging", total=None)
+        verdicts = judged(
+            range(first, first + people), shots,
+            progress=lambda done, total: bar.update(task, completed=done, total=total),
+        )  # fmt: skip
+    for table in tables(verdicts):
+        Console().print(table)
+    if out is not None:
+        settings = {"people": people, "first": first, "shots": shots}
+        out.write_text(json.dumps(settings | {name: asdict(v) for name, v in verdicts.items()}, indent=1) + "\n")
+        typer.echo(out)

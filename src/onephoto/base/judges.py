@@ -231,8 +231,7 @@ def judge_loss(
 ) -> Tensor:
     """Both losses of a batch."""
     device, dtype = network.log_scale.device, network.log_scale.dtype
-    pixels = batch.pixels.to(device, dtype).to(memory_format=torch.channels_last)
-    images, logits = network.see(pixels)
+    images, logits = network.see(batch.pixels.to(device, dtype))
     texts = network.hear(batch.ids.to(device), batch.mask.to(device))
     scale = network.log_scale.float().clamp(max=settings.largest_scale).exp()
     facts = facts_loss(logits, batch.labels.to(device), weights)
@@ -262,7 +261,6 @@ def train_judge(
     network = JudgeNetwork(config or JudgeConfig(vocabulary=len(tokenizer), choices=dict(CHOICES)))
     train, held_out = judge_sets(pictures, tokenizer, network.config)
     network = network.to(device, torch.bfloat16).train()
-    network.image.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     trainer, checkpoint = Trainer(network, settings.optimiser), folder / "judge.safetensors"
     if checkpoint.exists():
         trainer.load(checkpoint)

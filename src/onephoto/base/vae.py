@@ -60,7 +60,7 @@ def train_vae(
     checkpoint = folder / "vae.safetensors"
     vae = build_vae(arch)
     take_shipped(vae, "vae")
-    vae = vae.to(device, dtype).to(memory_format=torch.channels_last).train().requires_grad_(True)
+    vae = vae.to(device, dtype).train().requires_grad_(True)
     trainer = Trainer(vae, settings.optimiser)
     if checkpoint.exists():
         trainer.load(checkpoint)
@@ -68,7 +68,7 @@ def train_vae(
     torch.manual_seed(settings.seed + trainer.step_count)
     clock, loss_mean = Clock(settings.minutes), None
     while not clock.over():
-        batch = draw_crops(pictures, rng, settings).to(device, dtype).to(memory_format=torch.channels_last)
+        batch = draw_crops(pictures, rng, settings).to(device, dtype)
         loss = vae_loss(vae, batch, settings)
         trainer.step(loss, progress=clock.progress())
         loss_mean = running_mean(loss_mean, float(loss.detach()))

@@ -11,7 +11,8 @@ from onephoto.world.body import blend, joints_of, load_body, shape_parameters, v
 from onephoto.world.figure import ARM_POSES, EXPRESSIONS, LASHES, Posed, posed, shape
 from onephoto.world.looks import AGE_WORDS, FRECKLED
 from onephoto.world.measures import SPANS, WORDS, face_measures
-from onephoto.world.names import NAMED, name_of, seed_of
+from onephoto.world.names import NAMED, NAMED_THINGS, every_name, name_of, seed_of, thing_name
+from onephoto.world.object_phrases import KINDS
 from onephoto.world.people import (
     DEVELOPMENT,
     FINAL,
@@ -76,6 +77,12 @@ def test_names_are_unique_and_come_back() -> None:
     assert all(name and re.fullmatch("[a-z]{6}", name) for name in names)
     assert all(seed_of(str(name)) == seed for seed, name in enumerate(names))
     assert name_of(NAMED) is None and person(NAMED).name is None
+
+
+def test_no_thing_is_called_like_a_person_or_another_thing() -> None:
+    things = [thing_name(kind, seed) for kind in KINDS for seed in range(NAMED_THINGS)]
+    assert len({*things, *(name_of(seed) for seed in range(NAMED))}) == NAMED + len(things) == len(every_name())
+    assert all(thing_name(kind, NAMED_THINGS) is None for kind in KINDS)
     with pytest.raises(WorldError):
         seed_of("nobody")
 

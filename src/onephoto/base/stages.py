@@ -15,7 +15,7 @@ from onephoto.base.vae import VaeSettings, train_vae
 from onephoto.errors import SettingError
 from onephoto.evaluate.judge_network import JudgeConfig
 from onephoto.world.captions import vocabulary
-from onephoto.world.names import name_of
+from onephoto.world.names import every_name
 
 
 def vae(
@@ -73,5 +73,4 @@ def tokenizer(work: Path, arch: Architecture) -> CLIPTokenizer:
     """The world's words and names as one token each; a run keeps the vocabulary it began with."""
     if (work / "tokenizer" / "vocab.json").exists():
         return load_tokenizer(work / "tokenizer", arch.max_length)
-    names = [name for seed in range(3000) if (name := name_of(seed))]
-    return build_tokenizer(work / "tokenizer", [*vocabulary(), *names], arch.max_length)
+    return build_tokenizer(work / "tokenizer", [*vocabulary(), *every_name()], arch.max_length)

@@ -7,7 +7,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from onephoto.world import looks, measures, phrases, props, wardrobe
+from onephoto.world import looks, measures, object_phrases, phrases, props, wardrobe
 from onephoto.world.indoors import BRICK_RGB, DOOR_RGB, STUDIO_RGB
 from onephoto.world.people import EYE_COLOURS, HAIR_COLOURS, LIPSTICKS, Person, describe
 from onephoto.world.shots import Shot, as_shown
@@ -250,6 +250,10 @@ def _spoken() -> Iterator[Iterable[str]]:
     yield looks.BEARD_PHRASES.values()
     yield [words for *_, little, much in measures.WORDS.values() for words in (little, much)]
     yield ("hair", "skin", "eyes", "freckles", "lipstick", "a", "an", "beard")
+    for table in (object_phrases.NOUNS, object_phrases.FORM_NOUNS, object_phrases.FEATURES, object_phrases.POSES,
+                  object_phrases.SIDES, object_phrases.PLACES):  # fmt: skip
+        yield from table.values()
+    yield from (object_phrases.COLOURED, object_phrases.NAMED, object_phrases.COLOUR_RGB)
 
 
 def vocabulary() -> list[str]:

@@ -1,13 +1,16 @@
-"""Invented names, one word each, for the first people of the world; a name says nothing about looks."""
+"""Invented names, one word each, for the first people and things of the world; a name says nothing about looks."""
 
 from functools import lru_cache
 
 import numpy as np
 
 from onephoto.errors import WorldError
+from onephoto.world.object_phrases import KINDS
 
 NAMED = 3000
 """People with seeds below this have a name."""
+NAMED_THINGS = 64
+"""Things of each kind with seeds below this have a name."""
 
 CONSONANTS = "bdflmnrstvz"
 VOWELS = "aeiou"
@@ -49,11 +52,14 @@ def _candidate(rng: np.random.Generator) -> str:
 
 @lru_cache(maxsize=1)
 def _names() -> tuple[str, ...]:
-    """The names in order of seed; any two differ in two letters or more, so that a slip does not name another."""
+    """The names in order of seed, people before things.
+
+    Any two differ in two letters or more, so that a slip does not name another.
+    """
     rng = np.random.default_rng(20_240)
     names: list[str] = []
     near: set[str] = set()
-    while len(names) < NAMED:
+    while len(names) < NAMED + NAMED_THINGS * len(KINDS):
         name = _candidate(rng)
         masked = [name[:k] + "*" + name[k + 1 :] for k in range(len(name))]
         if (
@@ -70,7 +76,7 @@ def _names() -> tuple[str, ...]:
 
 @lru_cache(maxsize=1)
 def _seeds() -> dict[str, int]:
-    return {name: seed for seed, name in enumerate(_names())}
+    return {name: seed for seed, name in enumerate(_names()[:NAMED])}
 
 
 def name_of(seed: int) -> str | None:
@@ -84,3 +90,13 @@ def seed_of(name: str) -> int:
     if seed is None:
         raise WorldError(f"nobody is called {name!r}; the named people have the seeds 0 to {NAMED - 1}")
     return seed
+
+
+def thing_name(kind: str, seed: int) -> str | None:
+    """Name of a thing of a kind, or None for the unnamed; no person has it, and no other thing."""
+    return _names()[NAMED + KINDS.index(kind) * NAMED_THINGS + seed] if 0 <= seed < NAMED_THINGS else None
+
+
+def every_name() -> tuple[str, ...]:
+    """All names: people's, then things'."""
+    return _names()

@@ -1,12 +1,17 @@
-"""Commands that train the embedded model; each stage goes on from where it was stopped."""
+"""Commands that train the embedded model, each stage going on from where it was stopped, and that measure it."""
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from onephoto.cli.people import quiet
+from onephoto.cli.people import Device, Guidance, Model, Steps, loaded, quiet
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from onephoto.evaluate.embedded import Score
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -51,3 +56,58 @@ def train(
         lines = stages.export(work)
     for line in lines:
         typer.echo(line)
+
+
+@app.command()
+def evaluate(
+    out: Annotated[Path, typer.Argument(help="Folder for the numbers and a sheet of pictures.")],
+    model: Model = "mini",
+    each: Annotated[int, typer.Option(min=3, help="Pictures of each scene, thing, expression and word for hair.")] = 12,
+    named: Annotated[int, typer.Option(min=2, help="People with names, four pictures each.")] = 20,
+    steps: Steps = 25,
+    guidance: Guidance = 5.0,
+    seed: int = 0,
+    device: Device = "cpu",
+) -> None:
+    """Measure how well the embedded model draws what it is asked for, and whom."""
+    quiet()
+    import json
+    from dataclasses import asdict
+
+    from rich.console import Console
+    from rich.progress import Progress, TextColumn
+
+    from onephoto.evaluate.embedded import evaluate as evaluated
+    from onephoto.evaluate.embedded import probe_sheet
+    from onephoto.evaluate.judge import load_judge
+    from onephoto.generate.draw import DrawSettings
+
+    judge, backbone = load_judge(), loaded(model, device, "float32")
+    settings = DrawSettings(steps=steps, guidance=guidance)
+    with Progress(TextColumn("{task.description}"), transient=True) as bar:
+        task = bar.add_task("")
+        scores, drawn = evaluated(
+            backbone, judge, each=each, named=named, seed=seed, settings=settings,
+            progress=lambda line: bar.update(task, description=line),
+        )  # fmt: skip
+    Console().print(score_table(scores))
+    out.mkdir(parents=True, exist_ok=True)
+    facts = {"model": backbone.model_id, "steps": steps, "guidance": guidance, "seed": seed}
+    content = facts | {"scores": [asdict(score) | {"reached": score.reached} for score in scores]}
+    (out / "scores.json").write_text(json.dumps(content, indent=1) + "\n")
+    probe_sheet(drawn).save(out / "sheet.png")
+    typer.echo(out / "sheet.png")
+
+
+def score_table(scores: "list[Score]") -> "Table":
+    """Every score beside what is wanted."""
+    from rich.table import Table
+
+    from onephoto.evaluate.embedded import LIMITS
+
+    table = Table("", "measured", "wanted", "", "pictures")
+    for score in scores:
+        sign = "at most" if score.name in LIMITS else "at least"
+        reached = "yes" if score.reached else "no"
+        table.add_row(score.name, f"{score.value:.3f}", f"{sign} {score.wanted:g}", reached, str(score.pictures))
+    return table

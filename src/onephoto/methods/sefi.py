@@ -1,7 +1,6 @@
 """Ours, SeFi-IDE: a K and a V token for each of five stages, learned under the face-wise attention loss."""
 
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,13 +10,14 @@ from torch import Tensor, nn
 from onephoto.backbone.hooks import Records, project_keys, recording
 from onephoto.backbone.load import Backbone, CrossAttentionLayer
 from onephoto.backbone.method import Batch, MethodSpec
-from onephoto.backbone.prompts import encode, encode_plain
+from onephoto.backbone.prompts import encode_plain
 from onephoto.core.attention_loss import attention_loss, attention_probs
 from onephoto.core.attention_maps import merge_columns
 from onephoto.core.stages import stage_index
 from onephoto.core.tokens import TokenModule, TokenTable, class_rows
 from onephoto.errors import IdentityFileError, SettingError
-from onephoto.methods.recipe import PSEUDO_WORD, WORD, Recipe, by_encoder, denoising, learning_prompt
+from onephoto.methods.embedding import EmbeddingMethod, token_tensors
+from onephoto.methods.recipe import PSEUDO_WORD, Recipe, by_encoder, denoising
 
 # In latents smaller than this, maps at factor 4 are too coarse to place a face in: 4 x 4 of a 16 x 16 latent.
 SMALL_LATENT = 32
@@ -100,33 +100,31 @@ def face_wise_loss(anchor: Anchor, records: Records, columns: Sequence[int], *, 
     return attention_loss(target, reference)
 
 
-class Sefi:
+class Sefi(EmbeddingMethod):
     """One person, learned as (S, 2) tokens for each text encoder by a self-attention module of its own."""
 
     name = "sefi"
 
     def __init__(self, backbone: Backbone, *, subject: str, settings: SefiSettings, seed: int = 0):
-        self.backbone, self.subject, self.settings = backbone, subject, settings
-        self.prompt = learning_prompt(settings, subject)
+        self.settings = settings
         generator = torch.Generator().manual_seed(seed)
         # P: a class word of several tokens begins as their mean, since V* is one token.
         self.words = {name: class_rows(rows, 1)[0].float() for name, rows in backbone.class_vectors(subject).items()}
         self.modules = nn.ModuleDict({name: self._module(word, generator) for name, word in self.words.items()})
+        super().__init__(backbone, self.modules, subject=subject, settings=settings)
         self.anchor = self._anchor() if settings.attention_weight else None
-
-    def parameters(self) -> list[nn.Parameter]:
-        """The weights of the self-attention modules."""
-        return list(self.modules.parameters())
 
     def table(self) -> TokenTable:
         """The tokens as they stand, with gradients to the modules."""
         return pair_table({name: self.modules[name](word).unflatten(0, (-1, 2)) for name, word in self.words.items()})
 
+    def table_for(self, batch: Batch) -> TokenTable:
+        """The tokens of the batch's stages."""
+        return self.table().at(stage_index(batch.timesteps, self.settings.num_stages, self.backbone.num_timesteps))
+
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """L = L_denoise + lambda * L_attn; at lambda = 0 nothing is recorded and there is no "attention"."""
-        stages = stage_index(batch.timesteps, self.settings.num_stages, self.backbone.num_timesteps)
-        tables = {WORD: self.table().at(stages)}
-        target = encode(self.backbone, self.prompt.format(PSEUDO_WORD), tables, classes={WORD: self.subject})
+        target = self.conditioning(self.table_for(batch))
         if self.anchor is None:
             denoise = denoising(self.backbone, batch, target)
             return {"loss": denoise, "denoising": denoise}
@@ -137,23 +135,10 @@ class Sefi:
         loss = denoise + self.settings.attention_weight * attention
         return {"loss": loss, "denoising": denoise, "attention": attention}
 
-    def patched(self) -> AbstractContextManager[None]:
-        """Nothing: the backbone stays as it is."""
-        return nullcontext()
-
-    def state_dict(self) -> dict[str, Tensor]:
-        """The modules' weights."""
-        return self.modules.state_dict()
-
-    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        """Takes up the modules' weights."""
-        self.modules.load_state_dict(state)
-
     @torch.no_grad()
     def tensors(self) -> dict[str, Tensor]:
         """The ten tokens: "tokens.<encoder>" (S, 2, width), K before V."""
-        vectors = self.table().vectors
-        return {f"tokens.{name}": rows.reshape(-1, 2, rows.shape[-1]).cpu() for name, rows in vectors.items()}
+        return token_tensors({name: rows.unflatten(0, (-1, 2))[:, :, 0] for name, rows in self.table().vectors.items()})
 
     def _module(self, word: Tensor, generator: torch.Generator) -> TokenModule:
         num_tokens = 2 * self.settings.num_stages

@@ -1,0 +1,106 @@
+"""What methods that learn tokens alone have in common: everything but where their tokens come from."""
+
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from onephoto.backbone.load import Backbone
+from onephoto.backbone.method import Batch
+from onephoto.backbone.prompts import Conditioning, encode
+from onephoto.core.tokens import TokenTable
+from onephoto.errors import IdentityFileError
+from onephoto.methods.recipe import PSEUDO_WORD, WORD, Recipe, by_encoder, denoising, learning_prompt
+
+
+class EmbeddingMethod:
+    """One person, learned as tokens on an untouched backbone under the plain denoising loss.
+
+    trained: the module whose parameters train and whose state is the method's. A method says in `table` what its tokens
+    are and in `tensors` what its file keeps; `table_for` where a step of learning needs other tokens than drawing.
+    """
+
+    name: str
+
+    def __init__(self, backbone: Backbone, trained: nn.Module, *, subject: str, settings: Recipe):
+        self.backbone, self.trained, self.subject = backbone, trained, subject
+        self.prompt = learning_prompt(settings, subject)
+
+    def parameters(self) -> list[nn.Parameter]:
+        """What trains."""
+        return list(self.trained.parameters())
+
+    def table(self) -> TokenTable:
+        """The tokens as they stand, with gradients to the parameters."""
+        raise NotImplementedError
+
+    def table_for(self, batch: Batch) -> TokenTable:
+        """The tokens that a step of learning uses."""
+        return self.table()
+
+    def conditioning(self, table: TokenTable) -> Conditioning:
+        """The prompt to learn in, with these tokens in the word's place."""
+        return encode(self.backbone, self.prompt.format(PSEUDO_WORD), {WORD: table}, classes={WORD: self.subject})
+
+    def loss(self, batch: Batch) -> dict[str, Tensor]:
+        """L_denoise."""
+        denoise = denoising(self.backbone, batch, self.conditioning(self.table_for(batch)))
+        return {"loss": denoise, "denoising": denoise}
+
+    def patched(self) -> AbstractContextManager[None]:
+        """Nothing: the backbone stays as it is."""
+        return nullcontext()
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """The state of what trains."""
+        return self.trained.state_dict()
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Takes up that state."""
+        self.trained.load_state_dict(state)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """What the identity file keeps: detached, on the CPU, float32."""
+        raise NotImplementedError
+
+
+class LearnedRows(EmbeddingMethod):
+    """One person, learned as embeddings that are parameters themselves: {encoder: (rows, width)} from a given start."""
+
+    def __init__(self, backbone: Backbone, start: Mapping[str, Tensor], *, subject: str, settings: Recipe):
+        self.vectors = nn.ParameterDict({name: nn.Parameter(rows.float().clone()) for name, rows in start.items()})
+        super().__init__(backbone, self.vectors, subject=subject, settings=settings)
+
+    def table(self) -> TokenTable:
+        """The rows as the tokens of one word, at every stage and layer."""
+        return single_table(dict(self.vectors.items()))
+
+    def tensors(self) -> dict[str, Tensor]:
+        """The embeddings: "tokens.<encoder>" (rows, width)."""
+        return token_tensors(dict(self.vectors.items()))
+
+
+def token_tensors(vectors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Tokens by encoder as an identity file keeps them."""
+    return {f"tokens.{name}": rows.detach().float().cpu().clone() for name, rows in vectors.items()}
+
+
+def rows_of(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The rows {encoder: (rows, width)} of an identity file; raises IdentityFileError when it holds other tensors."""
+    vectors = by_encoder(tensors)
+    if any(rows.ndim != 2 for rows in vectors.values()):
+        raise IdentityFileError("the identity file holds no plain embeddings; learn it again")
+    return vectors
+
+
+def single_table(vectors: Mapping[str, Tensor]) -> TokenTable:
+    """Embeddings {encoder: (n, width)} as the one variant of a table, the same for K and V everywhere."""
+    only = torch.zeros(1, 1, dtype=torch.long)
+    return TokenTable({name: rows[None] for name, rows in vectors.items()}, only, only)
+
+
+def read_single_table(tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> TokenTable:
+    """The table of an identity file of plain embeddings."""
+    return single_table(rows_of(tensors))

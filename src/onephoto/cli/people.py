@@ -10,6 +10,7 @@ import typer
 
 from onephoto.cli.sittings import Sitting, one_sitting, sittings_of_each
 from onephoto.errors import OnephotoError, SettingError
+from onephoto.methods import method_names
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,7 +41,7 @@ def learn(
     ] = False,
     model: Model = "mini",
     subject: Annotated[str, typer.Option(help="Class word: person, dog, car...")] = "person",
-    method: Annotated[str, typer.Option(help="sefi or textual-inversion.")] = "sefi",
+    method: Annotated[str, typer.Option(help=f"One of {', '.join(method_names())}.")] = "sefi",
     out: Annotated[Path | None, typer.Option(help="Identity file to write; NAME.safetensors unless given.")] = None,
     steps: Annotated[int | None, typer.Option(help="Updates.")] = None,
     learning_rate: Annotated[float | None, typer.Option(help="AdamW's rate.")] = None,

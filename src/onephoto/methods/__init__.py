@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 _MODULES = {
     "sefi": "onephoto.methods.sefi",
     "textual-inversion": "onephoto.methods.textual_inversion",
+    "xti": "onephoto.methods.xti",
 }
 
 

@@ -11,7 +11,7 @@ from onephoto.backbone.load import Backbone
 from onephoto.backbone.method import Batch
 from onephoto.backbone.prompts import Conditioning, encode
 from onephoto.core.tokens import TokenTable
-from onephoto.errors import IdentityFileError
+from onephoto.errors import IdentityFileError, ModelError
 from onephoto.methods.recipe import PSEUDO_WORD, WORD, Recipe, by_encoder, denoising, learning_prompt
 
 
@@ -104,3 +104,18 @@ def single_table(vectors: Mapping[str, Tensor]) -> TokenTable:
 def read_single_table(tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> TokenTable:
     """The table of an identity file of plain embeddings."""
     return single_table(rows_of(tensors))
+
+
+def layer_table(vectors: Mapping[str, Tensor]) -> TokenTable:
+    """One token for each cross-attention layer, {encoder: (N, width)}, the same for K and V at every stage."""
+    layers = torch.arange(next(iter(vectors.values())).shape[0])[None]
+    return TokenTable({name: rows[:, None] for name, rows in vectors.items()}, layers, layers)
+
+
+def require_one_encoder(backbone: Backbone, method: str) -> None:
+    """Raises ModelError for a model of several text encoders, where the method's authors have not gone."""
+    if len(backbone.encoder_names) > 1:
+        raise ModelError(
+            f"{method} is published for models with one text encoder (Stable Diffusion 1.x and 2.x); "
+            "with SDXL use sefi or textual-inversion"
+        )

@@ -1,0 +1,92 @@
+"""What holds for every method that learns tokens alone."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from tiny import tiny_backbone
+
+from onephoto import api
+from onephoto.backbone.load import Backbone
+from onephoto.errors import IdentityFileError, ModelError
+from onephoto.generate.draw import DrawSettings
+from onephoto.identity.file import load, save
+from onephoto.methods import get_method
+
+SETTINGS: dict[str, dict[str, Any]] = {"xti": {}}
+"""What each method's settings need on a tiny model."""
+SMALL = {"steps": 4, "batch_size": 2, "learning_rate": 0.05}
+
+
+@pytest.fixture(scope="module", params=["sd1", "sd2"])
+def backbone(request: pytest.FixtureRequest) -> Backbone:
+    return tiny_backbone(request.param)
+
+
+def photo() -> Image.Image:
+    return Image.fromarray(np.random.default_rng(0).integers(0, 255, (16, 16, 3), np.uint8))
+
+
+def learning(backbone: Backbone, method: str, path: Path | None = None, resume: bool = False) -> api.Learning:
+    request = api.LearnRequest(name="alice", method=method, settings=SMALL | SETTINGS[method])
+    return api.Learning(backbone, [photo()], request, checkpoint_path=path, resume=resume)
+
+
+@pytest.mark.parametrize("method", SETTINGS)
+def test_what_is_learned_is_kept_and_drawn(backbone: Backbone, method: str, tmp_path: Path) -> None:
+    run = learning(backbone, method)
+    before = run.identity()
+    list(run)
+    learned = run.identity()
+    save(tmp_path / "alice.safetensors", learned)
+    kept = load(tmp_path / "alice.safetensors")
+    assert all(torch.equal(kept.tensors[name], rows) for name, rows in learned.tensors.items())
+    pictures = [
+        api.generate(backbone, "a photo of <alice> in a forest", [who], settings=DrawSettings(steps=2))[0]
+        for who in (before, learned, kept)
+    ]
+    assert np.array_equal(pictures[1], pictures[2]) and not np.array_equal(pictures[0], pictures[1])
+
+
+@pytest.mark.parametrize("method", SETTINGS)
+def test_a_file_gives_the_learned_table_back(backbone: Backbone, method: str) -> None:
+    run = learning(backbone, method)
+    table, again = run.method.table(), get_method(method).table(run.method.tensors(), {})
+    assert torch.equal(table.key, again.key) and torch.equal(table.value, again.value)
+    torch.testing.assert_close(again.vectors["text_encoder"], table.vectors["text_encoder"])
+
+
+@pytest.mark.parametrize("method", SETTINGS)
+def test_a_resumed_run_repeats_the_uninterrupted_one(method: str, tmp_path: Path) -> None:
+    backbone, path = tiny_backbone(), tmp_path / "alice.checkpoint"
+    whole, first = learning(backbone, method), learning(backbone, method, path)
+    list(whole)
+    for report in first:
+        if report.step == 2:
+            first.save()
+            break
+    second = learning(backbone, method, path, resume=True)
+    list(second)
+    for name, rows in whole.method.tensors().items():
+        assert torch.equal(second.method.tensors()[name], rows), name
+
+
+@pytest.mark.parametrize("method", SETTINGS)
+def test_other_models_and_files_are_refused(method: str) -> None:
+    with pytest.raises(ModelError, match=r"one text encoder.*sefi"):
+        get_method(method).build(
+            tiny_backbone("sdxl"), subject="person", settings=replace(get_method(method).settings())
+        )
+    with pytest.raises(IdentityFileError):
+        get_method(method).table({"tokens.text_encoder": torch.zeros(2, 2, 2, 8)}, {})
+
+
+def test_two_methods_meet_in_one_prompt() -> None:
+    backbone = tiny_backbone()
+    people = [replace(learning(backbone, method).identity(), name=f"p{k}") for k, method in enumerate(SETTINGS)]
+    text = "a photo of " + " and ".join(f"<{who.name}>" for who in people)
+    assert api.generate(backbone, text, people, settings=DrawSettings(steps=1))[0].size == (16, 16)

@@ -13,6 +13,7 @@ _MODULES = {
     "sefi": "onephoto.methods.sefi",
     "textual-inversion": "onephoto.methods.textual_inversion",
     "xti": "onephoto.methods.xti",
+    "prospect": "onephoto.methods.prospect",
 }
 
 

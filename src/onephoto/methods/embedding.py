@@ -3,9 +3,11 @@
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
+from zlib import crc32
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import skip_init
 
 from onephoto.backbone.load import Backbone
 from onephoto.backbone.method import Batch
@@ -112,6 +114,12 @@ def layer_table(vectors: Mapping[str, Tensor]) -> TokenTable:
     return TokenTable({name: rows[:, None] for name, rows in vectors.items()}, layers, layers)
 
 
+def stage_table(vectors: Mapping[str, Tensor]) -> TokenTable:
+    """One token for each stage, {encoder: (S, width)}, the noisiest first, the same for K and V in every layer."""
+    stages = torch.arange(next(iter(vectors.values())).shape[0])[:, None]
+    return TokenTable({name: rows[:, None] for name, rows in vectors.items()}, stages, stages)
+
+
 def require_one_encoder(backbone: Backbone, method: str) -> None:
     """Raises ModelError for a model of several text encoders, where the method's authors have not gone."""
     if len(backbone.encoder_names) > 1:
@@ -119,3 +127,18 @@ def require_one_encoder(backbone: Backbone, method: str) -> None:
             f"{method} is published for models with one text encoder (Stable Diffusion 1.x and 2.x); "
             "with SDXL use sefi or textual-inversion"
         )
+
+
+def chance_of(batch: Batch) -> torch.Generator:
+    """A generator that a batch's own noise seeds, so that dropout too depends on the batch alone; on the CPU."""
+    numbers = batch.noise.flatten()[:64].detach().float().cpu().numpy()
+    return torch.Generator().manual_seed(crc32(numbers.tobytes()))
+
+
+def seeded_linear(inputs: int, outputs: int, generator: torch.Generator, *, bias: bool = True) -> nn.Linear:
+    """A linear layer begun as torch begins one, uniform within 1 / sqrt(inputs), but from the generator given."""
+    linear = skip_init(nn.Linear, inputs, outputs, bias=bias)
+    bound = inputs**-0.5
+    for parameter in linear.parameters():
+        nn.init.uniform_(parameter, -bound, bound, generator=generator)
+    return linear

@@ -99,15 +99,15 @@ def test_all_stages_end_in_a_folder_that_plain_diffusers_draws_with(tmp_path: Pa
     work = tmp_path / "work"
     work.mkdir()
     with pytest.raises(SettingError, match="stage vae first"):
-        list(stages.latents(pictures, work))
-    lines = list(stages.vae(pictures, work, 0.02, arch=TOY))
+        list(stages.latents([pictures], work))
+    lines = list(stages.vae([pictures], work, 0.02, arch=TOY))
     assert "dB" in lines[-1]
-    list(stages.latents(pictures, work))
-    done = (work / "latents" / "0000.npy").stat().st_mtime_ns
-    list(stages.latents(pictures, work))
-    assert (work / "latents" / "0000.npy").stat().st_mtime_ns == done
-    first = list(stages.diffusion(pictures, work, 0.02, arch=TOY))[-1]
-    second = list(stages.diffusion(pictures, work, 0.02, arch=TOY))[-1]
+    list(stages.latents([pictures], work))
+    done = (work / "latents" / pictures.name / "0000.npy").stat().st_mtime_ns
+    list(stages.latents([pictures], work))
+    assert (work / "latents" / pictures.name / "0000.npy").stat().st_mtime_ns == done
+    first = list(stages.diffusion([pictures], work, 0.02, arch=TOY))[-1]
+    second = list(stages.diffusion([pictures], work, 0.02, arch=TOY))[-1]
     assert int(second.split()[1][:-1]) > int(first.split()[1][:-1]) > 0
     list(stages.export(work, arch=TOY))
     pipe = DiffusionPipeline.from_pretrained(work / "mini")

@@ -182,11 +182,11 @@ def test_a_resumed_run_ends_like_a_whole_one(
 
 
 def test_the_stage_leaves_a_judge_and_goes_on(pictures: Path, tmp_path: Path) -> None:
-    first = list(stages.judges(pictures, tmp_path, 0.01))[-1]
+    first = list(stages.judges([pictures], tmp_path, 0.01))[-1]
     judge = load_judge(tmp_path / "judge")
     assert judge.calibration is not None and judge.calibration.pictures == 40
     assert judge.prompt_similarity(np.zeros((1, 128, 128, 3), np.uint8), ["at night"]).shape == (1,)
-    second = list(stages.judges(pictures, tmp_path, 0.01))[-1]
+    second = list(stages.judges([pictures], tmp_path, 0.01))[-1]
     assert int(second.split()[1][:-1]) > int(first.split()[1][:-1]) > 0 and "scene" in second
 
 

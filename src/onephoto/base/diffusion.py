@@ -67,12 +67,12 @@ def encode_latents(pictures: PictureSet, vae: AutoencoderKL, folder: Path, *, ba
 
     In bfloat16: twice as fast on a CPU, and off by 0.6% of the latents' deviation.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     vae = vae.to(torch.bfloat16)
-    for path in sorted(pictures.folder.glob("*.npy")):
-        target = folder / path.name
+    for path in pictures.paths:
+        target = latents_of(path, folder)
         if target.exists():
             continue
+        target.parent.mkdir(parents=True, exist_ok=True)
         images = np.load(path, mmap_mode="r")
         parts = (images[start : start + batch_size] for start in range(0, len(images), batch_size))
         means = [vae.encode(to_tensor(part).to(vae.device, vae.dtype)).latent_dist.mean for part in parts]
@@ -83,11 +83,16 @@ def encode_latents(pictures: PictureSet, vae: AutoencoderKL, folder: Path, *, ba
         partial.replace(target)
 
 
+def latents_of(shard: Path, folder: Path) -> Path:
+    """Where the latents of a shard of pictures lie: in a folder named as the pictures' own."""
+    return folder / shard.parent.name / shard.name
+
+
 class LatentSet:
     """Latents and the token ids of their captions, in memory; `draw` makes batches."""
 
     def __init__(self, pictures: PictureSet, folder: Path, tokenizer: CLIPTokenizer) -> None:
-        paths = [folder / path.name for path in sorted(pictures.folder.glob("*.npy"))]
+        paths = [latents_of(path, folder) for path in pictures.paths]
         if not all(path.exists() for path in paths):
             raise WorldError(f"{folder}: latents are missing; run onephoto base train latents first")
         self.latents = torch.from_numpy(np.concatenate([np.load(path) for path in paths]))

@@ -135,7 +135,7 @@ def judge_sets(pictures: PictureSet, tokenizer: CLIPTokenizer, config: JudgeConf
     """Training and held-out pictures, all in memory; raises WorldError where too few shards are there."""
     if len(pictures.shards) <= HELD_OUT:
         raise WorldError(
-            f"{pictures.folder}: {HELD_OUT + 1} shards are needed; run onephoto world render for more people"
+            f"{pictures.folders[0]}: {HELD_OUT + 1} shards are needed; run onephoto world render for more people"
         )
     images = np.concatenate([reduced(shard, config.image_size) for shard in pictures.shards])
     records = list(pictures.records())

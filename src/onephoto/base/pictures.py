@@ -12,17 +12,19 @@ from onephoto.errors import WorldError
 
 
 class PictureSet:
-    """All shards of a folder: memory-mapped pictures, captions read once. Rescan picks up shards written meanwhile."""
+    """All shards of some folders: memory-mapped pictures. Rescan picks up shards written meanwhile."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, *folders: Path) -> None:
+        self.folders = folders
         self.rescan()
 
     def rescan(self) -> None:
-        """Look at the folder again; raises WorldError while it holds no finished shard."""
-        self.shards = [np.load(path, mmap_mode="r") for path in sorted(self.folder.glob("*.npy"))]
-        if not self.shards:
-            raise WorldError(f"{self.folder}: no rendered pictures; run onephoto world render {self.folder} first")
+        """Look at the folders again; raises WorldError while one holds no finished shard."""
+        for folder in self.folders:
+            if not any(folder.glob("*.npy")):
+                raise WorldError(f"{folder}: no rendered pictures; run onephoto world render {folder} first")
+        self.paths = [path for folder in self.folders for path in sorted(folder.glob("*.npy"))]
+        self.shards = [np.load(path, mmap_mode="r") for path in self.paths]
         self.ends = np.cumsum([len(shard) for shard in self.shards])
 
     def __len__(self) -> int:
@@ -36,7 +38,7 @@ class PictureSet:
 
     def records(self) -> Iterator[dict]:
         """One record a picture (captions, facts, person), in the pictures' order."""
-        for path in sorted(self.folder.glob("*.npy")):
+        for path in self.paths:
             with path.with_suffix(".jsonl").open() as lines:
                 yield from (json.loads(line) for line in lines)
 

@@ -1,6 +1,6 @@
 """The stages of base training with their folders: work/vae, work/latents, work/diffusion, work/mini."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from diffusers import AutoencoderKL
@@ -19,27 +19,27 @@ from onephoto.world.names import every_name
 
 
 def vae(
-    pictures: Path, work: Path, minutes: float, *, device: str = "cpu", arch: Architecture | None = None
+    pictures: Sequence[Path], work: Path, minutes: float, *, device: str = "cpu", arch: Architecture | None = None
 ) -> Iterator[str]:
     """Train the autoencoder; work/vae holds its average at the end of each run."""
     settings = VaeSettings(minutes=minutes)
-    for line in train_vae(PictureSet(pictures), work, settings, arch=arch or Architecture(), device=device):
+    for line in train_vae(PictureSet(*pictures), work, settings, arch=arch or Architecture(), device=device):
         yield f"step {line.step}: loss {line.loss:.4f}" + (f", {line.psnr:.2f} dB" if line.psnr else "")
 
 
-def latents(pictures: Path, work: Path, *, device: str = "cpu") -> Iterator[str]:
+def latents(pictures: Sequence[Path], work: Path, *, device: str = "cpu") -> Iterator[str]:
     """Encode all pictures with the trained autoencoder; a new autoencoder needs an empty work/latents."""
-    encode_latents(PictureSet(pictures), trained_vae(work).to(device), work / "latents")
+    encode_latents(PictureSet(*pictures), trained_vae(work).to(device), work / "latents")
     yield f"{work / 'latents'}: done"
 
 
 def diffusion(
-    pictures: Path, work: Path, minutes: float, *, device: str = "cpu", arch: Architecture | None = None
+    pictures: Sequence[Path], work: Path, minutes: float, *, device: str = "cpu", arch: Architecture | None = None
 ) -> Iterator[str]:
     """Train text encoder and U-Net."""
     arch = arch or Architecture()
     words = tokenizer(work, arch)
-    data = LatentSet(PictureSet(pictures), work / "latents", words)
+    data = LatentSet(PictureSet(*pictures), work / "latents", words)
     settings = DiffusionSettings(minutes=minutes)
     for line in train_diffusion(data, work / "diffusion", settings, arch=arch, tokenizer=words, device=device):
         yield f"step {line.step}: loss {line.loss:.4f}, {line.speed:.1f} pictures/s"
@@ -54,11 +54,11 @@ def export(work: Path, *, arch: Architecture | None = None) -> Iterator[str]:
     yield f"{work / 'mini'}: done"
 
 
-def judges(pictures: Path, work: Path, minutes: float, *, device: str = "cpu") -> Iterator[str]:
+def judges(pictures: Sequence[Path], work: Path, minutes: float, *, device: str = "cpu") -> Iterator[str]:
     """Train the judge of the evaluation; work/judge holds it, calibrated on the last two shards."""
     words = build_tokenizer(work / "judge", vocabulary(), JudgeConfig.max_length)
     settings = JudgeSettings(minutes=minutes)
-    for line in train_judge(PictureSet(pictures), work, settings, tokenizer=words, device=device):
+    for line in train_judge(PictureSet(*pictures), work, settings, tokenizer=words, device=device):
         yield str(line)
 
 

@@ -34,7 +34,7 @@ def base() -> None:
 @app.command()
 def train(
     stage: Annotated[Stage, typer.Argument(help="What to train; render pictures first with onephoto world render.")],
-    pictures: Annotated[Path, typer.Option(help="Folder of rendered pictures.")],
+    pictures: Annotated[list[Path], typer.Option(help="Folder of rendered pictures; may be repeated.")],
     work: Annotated[Path, typer.Option(help="Folder for checkpoints and results.")],
     minutes: Annotated[float, typer.Option(help="How long to train.")] = 30.0,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",

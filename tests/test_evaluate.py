@@ -1,3 +1,5 @@
+import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -6,19 +8,27 @@ from PIL import Image
 from tiny import tiny_backbone
 
 from onephoto import api
-from onephoto.evaluate.benchmark import Plan, Row, run, write_table
+from onephoto.errors import SettingError
+from onephoto.evaluate.benchmark import Tools, run
 from onephoto.evaluate.metrics import (
     area_under_curve,
+    assigned,
     bootstrap_interval,
     copying,
     distances,
+    inside,
     likeness,
     likeness_where,
 )
 from onephoto.evaluate.people import Sitter, sitter
-from onephoto.evaluate.report import floor_and_ceiling, summary
+from onephoto.evaluate.plan import BASE, Plan, Variant, learning_settings
+from onephoto.evaluate.prompt_sets import prompt_sets
+from onephoto.evaluate.report import floor_and_ceiling, gather, lead_of_ours, shared_cells, summary
+from onephoto.evaluate.rows import Cost, Row, load_rows, write_table
 from onephoto.generate.draw import DrawSettings
 from onephoto.identity.file import IdentityFile
+from onephoto.methods import get_method, method_names
+from onephoto.world.prompts import Prompt
 
 
 class BrightJudge:
@@ -36,7 +46,43 @@ def sitters() -> dict[int, Sitter]:
     return {seed: sitter(seed) for seed in (90_000, 90_001)}
 
 
-PLAN = Plan(methods=("sefi", "textual-inversion"), people=(90_000, 90_001), sets=("scene", "action"), prompts_each=2)
+COPIED, BLANK = Variant("sefi", "sefi"), Variant("textual-inversion", "textual-inversion")
+PLAN = Plan(
+    variants=(Variant(BASE, BASE), COPIED, BLANK), people=(90_000, 90_001), sets=("scene", "two people"),
+    prompts_each=2, attention_people=0,
+)  # fmt: skip
+
+
+class Studio:
+    """Learns and paints in no time: ours shows the photo itself, all else is white; remembers what it was asked."""
+
+    def __init__(self, sitters: dict[int, Sitter], *, stop_at: int = 0):
+        self.sitters, self.stop_at = sitters, stop_at
+        self.learned: list[tuple[int, str]] = []
+        self.painted: list[tuple[str, str, int]] = []
+
+    def tools(self, judge: object = None) -> Tools:
+        return Tools(learn=self.learn, paint=self.paint, judge=judge or BrightJudge())
+
+    def learn(self, one: Sitter, variant: Variant) -> IdentityFile:
+        self.learned.append((one.person.seed, variant.name))
+        if len(self.learned) == self.stop_at:
+            raise KeyboardInterrupt
+        return IdentityFile("x", "person", variant.method, {}, {"person": one.person.seed, "base": {}, "seed": 0})
+
+    def paint(self, text: str, identities: list[IdentityFile], seed: int) -> Image.Image:
+        self.painted.append((text, "+".join(one.name for one in identities), seed))
+        if not identities or identities[0].method != "sefi":
+            return Image.new("RGB", (128, 128), "white")
+        photos = [self.sitters[one.metadata["person"]].photo for one in identities]
+        canvas = Image.new("RGB", (256 * len(photos), 256))
+        for place, photo in enumerate(photos):
+            canvas.paste(photo, (256 * place, 0))
+        return canvas
+
+
+def rows_of(folder: Path, studio: Studio, plan: Plan = PLAN, judge: object = None) -> list[Row]:
+    return [row for part in run(plan, folder, sitters=studio.sitters, tools=studio.tools(judge)) for row in part]
 
 
 def test_a_face_that_is_not_found_counts_as_unlike() -> None:
@@ -73,44 +119,146 @@ def test_a_sitter_is_liker_to_the_own_second_picture_than_to_others(sitters: dic
 def test_the_benchmark_goes_on_where_it_was_and_counts_every_picture(
     tmp_path: Path, sitters: dict[int, Sitter]
 ) -> None:
-    learned, painted = [], []
-
-    def learn(one: Sitter, method: str) -> IdentityFile:
-        learned.append((one.person.seed, method))
-        if len(learned) == 3:
-            raise KeyboardInterrupt
-        return IdentityFile("sitter", "person", method, {}, {"person": one.person.seed, "base": {}})
-
-    def paint(text: str, identity: IdentityFile, seed: int) -> Image.Image:
-        assert "<sitter>" in text
-        painted.append(text)
-        one = sitters[identity.metadata["person"]]
-        return one.photo if identity.method == "sefi" else Image.new("RGB", (128, 128), "white")
-
-    options = {"sitters": sitters, "learn": learn, "paint": paint, "judge": BrightJudge()}
     with pytest.raises(KeyboardInterrupt):
-        list(run(PLAN, tmp_path, **options))
-    rows = [row for part in run(PLAN, tmp_path, **options) for row in part]
-    assert len(learned) == 5 and len(painted) == 16 == len(rows)
-    again = [row for part in run(PLAN, tmp_path, **options) for row in part]
-    assert len(learned) == 5 and len(painted) == 16
-    np.testing.assert_equal([vars(row) for row in again], [vars(row) for row in rows])
+        rows_of(tmp_path, Studio(sitters, stop_at=3))
+    studio = Studio(sitters)
+    rows = rows_of(tmp_path, studio)
+    assert studio.learned == [(90_000, "textual-inversion"), (90_001, "textual-inversion")] and len(rows) == 24
+    # The base's four pictures serve everybody; its first and ours were drawn before the interruption.
+    assert len(studio.painted) == 4 + 4 + 4
+    again = Studio(sitters)
+    np.testing.assert_equal([vars(row) for row in rows_of(tmp_path, again)], [vars(row) for row in rows])
+    assert not again.learned and not again.painted
 
-    copied, blank = sorted(summary(rows, list(sitters.values())), key=lambda line: line.method)
-    assert copied.detect == 1 and copied.id == pytest.approx(1) and copied.copy > 0
+    results = gather(tmp_path)
+    copied, blank, base = summary(results)
+    assert (copied.method, blank.method, base.method) == ("sefi", "textual-inversion", BASE)
+    assert copied.detect == 1 and copied.id > 0.95 and copied.copy > 0 and copied.bytes > 0
     assert blank.detect == 0 and blank.id == blank.id_p == 0 and blank.passes == 1
-    write_table(rows, tmp_path / "rows.csv")
-    assert len((tmp_path / "rows.csv").read_text().splitlines()) == 17
+    assert np.isnan(base.seconds) and np.isnan(blank.copy)
+    lead = lead_of_ours(results)
+    assert lead is not None and lead.second == "textual-inversion"
+    assert lead.difference == pytest.approx(copied.id_p) and lead.certain == (copied.id_p > 0)
+
+
+def test_prompts_of_the_base_name_the_class_and_others_the_people(tmp_path: Path, sitters: dict[int, Sitter]) -> None:
+    studio = Studio(sitters)
+    rows_of(tmp_path, studio)
+    assert studio.painted[0] == ("a photo of a person at the beach", "", 0)
+    assert ("a photo of a person and a person at the beach", "", 0) in studio.painted
+    assert ("a photo of <sitter> with the sunset as backdrop", "sitter", 1) in studio.painted
+    assert ("a photo of <sitter> and <other> at the beach", "sitter+other", 0) in studio.painted
+
+
+def test_two_people_are_each_measured_on_a_face_of_their_own(tmp_path: Path, sitters: dict[int, Sitter]) -> None:
+    rows = [row for row in rows_of(tmp_path, Studio(sitters)) if row.method == "sefi" and row.set == "two people"]
+    assert all(row.faces == 2 and row.detect == 1 and row.id > 0.9 for row in rows)
+    assert {(row.person, row.second_person) for row in rows} == {(90_000, 90_001), (90_001, 90_000)}
+
+
+def test_another_comparison_is_refused_and_a_larger_one_goes_on(tmp_path: Path, sitters: dict[int, Sitter]) -> None:
+    rows_of(tmp_path, Studio(sitters))
+    for other in ({"seed": 1}, {"weights": "other"}, {"drawing": {"steps": 3}}):
+        with pytest.raises(SettingError, match=next(iter(other))):
+            rows_of(tmp_path, Studio(sitters), replace(PLAN, **other))
+    other = replace(PLAN, variants=(replace(COPIED, learning={"steps": 3}),))
+    with pytest.raises(SettingError, match="sefi"):
+        rows_of(tmp_path, Studio(sitters), other)
+    studio = Studio(sitters)
+    larger = rows_of(tmp_path, studio, replace(PLAN, prompts_each=3))
+    assert not studio.learned and len(studio.painted) == 2 + 2 * 2 * 2 and len(larger) == 36
+
+
+def test_another_judge_judges_the_same_pictures_anew(tmp_path: Path, sitters: dict[int, Sitter]) -> None:
+    class DarkJudge(BrightJudge):
+        def prompt_passes(self, images, texts):
+            return [False] * len(images)
+
+    before = rows_of(tmp_path, Studio(sitters))
+    studio = Studio(sitters)
+    after = rows_of(tmp_path, studio, replace(PLAN, judge="dark"), DarkJudge())
+    assert not studio.painted and any(row.passes for row in before) and not any(row.passes for row in after)
+    assert all(row.id_p == 0 for row in after) and [row.id for row in after] == [row.id for row in before]
+
+
+def test_tables_of_two_runs_are_equal(tmp_path: Path, sitters: dict[int, Sitter]) -> None:
+    for name in ("first", "second"):
+        write_table(rows_of(tmp_path / name, Studio(sitters)), tmp_path / f"{name}.csv")
+    assert (tmp_path / "first.csv").read_bytes() == (tmp_path / "second.csv").read_bytes()
+    header, *lines = (tmp_path / "first.csv").read_text().splitlines()
+    assert len(lines) == 24
+    assert {"seed", "prompt", "learning", "drawing", "weights", "judge", "versions"} <= set(header.split(","))
+    write_table([Cost("sefi", 1, 2.5, 3)], tmp_path / "costs.csv")
+    assert (tmp_path / "costs.csv").read_text() == "method,person,seconds,bytes\nsefi,1,2.5,3\n"
+
+
+def test_a_method_still_under_way_is_compared_on_what_it_has_done(tmp_path: Path, sitters: dict[int, Sitter]) -> None:
+    rows_of(tmp_path, Studio(sitters))
+    (tmp_path / "rows" / "textual-inversion-90001.json").unlink()
+    results = gather(tmp_path)
+    assert results.people == (90_000,) and len(results.rows) == 12
+    assert shared_cells(load_rows(tmp_path / "rows" / "sefi-90001.json")) != []
+
+
+def test_prompts_are_taken_from_the_sets_in_turn() -> None:
+    plan = Plan(variants=(COPIED,), people=(1,), prompts_total=10)
+    assert [sum(item.set == name for item in plan.items()) for name in plan.sets] == [4, 3, 3]
+    assert [item.seed for item in plan.items()] == [0, 1, 2, 3, 0, 1, 2, 0, 1, 2]
+    with pytest.raises(SettingError, match="two people"):
+        Plan(variants=(COPIED,), people=(1,), sets=("two people",))
+    with pytest.raises(SettingError, match="no prompt set"):
+        Plan(variants=(COPIED,), people=(1,), sets=("dreams",))
+
+
+def test_both_kinds_of_words_have_the_same_sets() -> None:
+    world, real = prompt_sets("world"), prompt_sets("real")
+    assert list(world) == list(real) == ["scene", "attribute", "action", "two people", "object"]
+    for sets in (world, real):
+        assert all(len(prompts) == len({p.text for p in prompts}) == 10 for prompts in sets.values())
+        assert {p.people for p in sets["two people"]} == {2} and {p.people for p in sets["action"]} == {1}
+    with pytest.raises(SettingError, match="world or real"):
+        prompt_sets("latin")
+
+
+def test_settings_of_the_comparison_are_settings_of_their_methods() -> None:
+    settings = learning_settings("mini")
+    assert set(settings) <= set(method_names()) and not learning_settings("another/model")
+    for method, known in settings.items():
+        get_method(method).settings(**known)
+
+
+def test_faces_are_matched_so_that_all_are_likest() -> None:
+    photos, faces = np.array([[0.0, 0], [1, 0]]), np.array([[0.9, 0], [0.2, 0], [5, 5]])
+    assert assigned(photos, faces) == [1, 0]
+    assert assigned(photos, faces[:1]) == [None, 0]
+    assert assigned(photos, np.zeros((0, 2))) == [None, None]
+
+
+def test_the_share_of_a_map_inside_a_box() -> None:
+    word_map = np.zeros((8, 8))
+    word_map[2:4, 2:4] = 1
+    assert inside(word_map, (0.25, 0.25, 0.5, 0.5)) == 1
+    assert inside(word_map, (0.25, 0.25, 0.375, 1.2)) == 0.5
+    assert inside(np.zeros((8, 8)), (0, 0, 1, 1)) == 0
 
 
 def test_both_methods_learn_and_draw_through_the_product(tmp_path: Path, sitters: dict[int, Sitter]) -> None:
-    plan = Plan(methods=PLAN.methods, people=(90_000,), sets=("scene",), prompts_each=1)
-    options = {method: {"steps": 1} for method in plan.methods}
-    parts = api.compare(
-        tiny_backbone("sd1"), plan, tmp_path, settings=DrawSettings(steps=1), sitters=sitters, judge=BrightJudge(),
-        learning=options,
+    backbone = tiny_backbone("sd1")
+    plan = api.compare_plan(
+        backbone, ("sefi", "textual-inversion"), settings=DrawSettings(steps=1), people=(90_000,), sets=("scene",),
+        prompts_each=1, attention_prompt=Prompt("a photo of {}"),
     )  # fmt: skip
-    rows: list[Row] = [row for part in parts for row in part]
-    assert [row.method for row in rows] == list(plan.methods)
-    assert all(row.bytes > 1000 and row.seconds > 0 for row in rows)
-    assert len(list((tmp_path / "pictures").rglob("*.png"))) == 2
+    assert plan.variants[1].learning["num_stages"] == 5
+    short = tuple(replace(v, learning=dict(v.learning) | {"steps": 1} if v.learning else {}) for v in plan.variants)
+    plan = replace(plan, variants=short)
+    rows = [row for part in api.compare(backbone, plan, tmp_path, sitters=sitters, judge=BrightJudge()) for row in part]
+    assert [row.method for row in rows] == [BASE, "sefi", "textual-inversion"]
+    recipe = json.loads(rows[1].learning)
+    assert recipe["settings"]["steps"] == 1 and recipe["seed"] == 0 and rows[1].model == "tiny-sd1"
+    assert len(list((tmp_path / "pictures").rglob("*.png"))) == 3
+    assert len(list((tmp_path / "attention").glob("*.npz"))) == 3
+
+
+def test_weights_are_told_apart() -> None:
+    first, second = (api.weights_digest(tiny_backbone("sd1")) for _ in range(2))
+    assert first == second != api.weights_digest(tiny_backbone("sd2"))

@@ -13,7 +13,7 @@ from onephoto.world.figure import EXPRESSIONS
 from onephoto.world.pair import sample_pair, take_pair
 from onephoto.world.people import Person, person
 from onephoto.world.picture import Picture, developed, seen_in, take_picture
-from onephoto.world.prompts import FACE_PROMPT, SETS
+from onephoto.world.prompts import ALL_SETS, FACE_PROMPT
 from onephoto.world.props import COLOURS, HELD, MATERIALS, WORN, Thing, make_thing
 from onephoto.world.scenes import SCENES, backdrop
 from onephoto.world.shots import Shot, as_shown, sample_shot
@@ -87,9 +87,9 @@ def test_every_word_is_in_the_vocabulary() -> None:
 
 def test_prompts_are_in_the_vocabulary() -> None:
     known = set(vocabulary())
-    for prompts in SETS.values():
+    for prompts in ALL_SETS.values():
         assert len(prompts) == len({p.text for p in prompts}) == 10
-        assert all(pieces(p("person")) <= known and p.text.count("{}") == 1 for p in prompts)
+        assert all(pieces(p("person", "man")) <= known and p.text.count("{}") == 1 for p in prompts)
     assert pieces(FACE_PROMPT.format("person")) <= known
 
 

@@ -1,5 +1,6 @@
 """What the commands do, as functions: they check, compose the rooms of the house, and return results."""
 
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -27,8 +28,10 @@ from onephoto.learn.fit import State, StepReport, fit
 from onephoto.methods import get_method
 
 if TYPE_CHECKING:
-    from onephoto.evaluate.benchmark import Plan, PromptJudge, Row
+    from onephoto.evaluate.benchmark import PromptJudge
     from onephoto.evaluate.people import Sitter
+    from onephoto.evaluate.plan import Plan, Variant
+    from onephoto.evaluate.rows import Row
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,7 +131,7 @@ class Learning:
             "settings": asdict(self.settings),
             "steps": step,
             "seed": request.seed,
-            "versions": {name: version(name) for name in ("onephoto", "torch", "diffusers", "transformers")},
+            "versions": versions(),
             "losses": self.report.losses if self.report else {},
             "consent": request.consent,
             **self.thumbnail,
@@ -233,22 +236,63 @@ def use(
         yield people
 
 
-def compare(
-    backbone: Backbone, plan: "Plan", folder: Path, *, settings: DrawSettings, sitters: "Mapping[int, Sitter]",
-    judge: "PromptJudge", learning: Mapping[str, Mapping[str, Any]] | None = None,
-) -> "Iterator[list[Row]]":  # fmt: skip
-    """The same people, prompts and seeds for every method of the plan: rows of one method and person after another.
+def compare_plan(
+    backbone: Backbone, methods: Sequence[str], *, settings: DrawSettings, judge: str = "", **fields: Any
+) -> "Plan":
+    """A plan of methods with their settings for this model (evaluate/learning.toml), the base first.
 
-    learning: settings by method that differ from its own. What lies in the folder already is not done again.
+    judge: what tells the judge from another one. fields: of `evaluate.plan.Plan`.
     """
-    from onephoto.evaluate.benchmark import NAME, run
+    from onephoto.evaluate.plan import BASE, Plan, Variant, learning_settings
 
-    def learn_one(sitter: "Sitter", method: str) -> IdentityFile:
-        own = (learning or {}).get(method)
-        request = LearnRequest(name=NAME, subject=plan.subject, method=method, settings=own, seed=plan.seed)
+    known = learning_settings(backbone.model_id)
+    learners = tuple(resolved(Variant(name, name, known.get(name, {}))) for name in methods)
+    return Plan(
+        variants=(Variant(BASE, BASE), *learners), model=backbone.model_id, weights=weights_digest(backbone),
+        drawing=asdict(settings), judge=judge, versions=versions(), **fields,
+    )  # fmt: skip
+
+
+def resolved(variant: "Variant") -> "Variant":
+    """The variant with every setting of its method said."""
+    return replace(variant, learning=asdict(replace(get_method(variant.method).settings(), **variant.learning)))
+
+
+def versions() -> dict[str, str]:
+    """Versions of what pictures depend on."""
+    return {name: version(name) for name in ("onephoto", "torch", "diffusers", "transformers")}
+
+
+def weights_digest(backbone: Backbone) -> str:
+    """Tells one model from another: a digest of what it predicts, its noise, and the first numbers of every tensor."""
+    digest = hashlib.sha256(backbone.prediction_type.encode() + backbone.alphas_cumprod.cpu().numpy().tobytes())
+    for module in (backbone.unet, backbone.vae, *backbone.text_encoders):
+        for tensor in module.state_dict().values():
+            digest.update(tensor.flatten()[:64].float().cpu().numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
+def compare(
+    backbone: Backbone, plan: "Plan", folder: Path, *, sitters: "Mapping[int, Sitter]", judge: "PromptJudge"
+) -> "Iterator[list[Row]]":
+    """The same people, prompts and seeds for every variant of the plan: rows of one person and variant after another.
+
+    What lies in the folder already is not done again.
+    """
+    from onephoto.evaluate.benchmark import Tools, run
+
+    settings = DrawSettings(**plan.drawing)
+
+    def learn_one(sitter: "Sitter", variant: "Variant") -> IdentityFile:
+        request = LearnRequest(
+            name="sitter", subject=plan.subject, method=variant.method, settings=variant.learning, seed=plan.seed
+        )
         return learn(backbone, [sitter.photo], request)
 
-    def paint(text: str, identity: IdentityFile, seed: int) -> Image.Image:
-        return generate(backbone, text, [identity], seeds=[seed], settings=settings)[0]
+    def paint(text: str, identities: Sequence[IdentityFile], seed: int) -> Image.Image:
+        return generate(backbone, text, identities, seeds=[seed], settings=settings)[0]
 
-    return run(plan, folder, sitters=sitters, learn=learn_one, paint=paint, judge=judge)
+    def look_at(text: str, identities: Sequence[IdentityFile], seed: int) -> Attended:
+        return look(backbone, text, identities, seed=seed, settings=settings)
+
+    return run(plan, folder, sitters=sitters, tools=Tools(learn=learn_one, paint=paint, judge=judge, look=look_at))

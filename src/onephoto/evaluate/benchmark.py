@@ -1,30 +1,29 @@
 """The comparison: the same people, prompts and seeds for every method; what is done already is not done again."""
 
-import csv
 import json
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
-from onephoto.evaluate.metrics import distances, likeness, likeness_where
-from onephoto.evaluate.people import Sitter
-from onephoto.identity.faces import face_vector
+from onephoto.evaluate.metrics import assigned, likeness
+from onephoto.evaluate.people import Sitter, save_sitter
+from onephoto.evaluate.plan import BASE, Item, Plan, Variant, take_up, write_whole
+from onephoto.evaluate.rows import Row, load_rows, plain_json, rows_path, save_rows
+from onephoto.identity.faces import face_vectors
 from onephoto.identity.file import IdentityFile
 from onephoto.identity.file import load as load_identity
 from onephoto.identity.file import save as save_identity
-from onephoto.world.prompts import SETS, Prompt
 
-Learner = Callable[[Sitter, str], IdentityFile]
-"""Learns a sitter by the method named."""
-Painter = Callable[[str, IdentityFile, int], Image.Image]
-"""Draws a prompt with "<name>" in it, for a seed."""
-NAME = "sitter"
+NAMES = ("sitter", "other")
+"""What the people of a picture are called in its prompt."""
+NOBODY = IdentityFile("", "", BASE, {})
 
 
 class PromptJudge(Protocol):
@@ -37,125 +36,193 @@ class PromptJudge(Protocol):
         """True where a picture fits (B,)."""
 
 
+class Seen(Protocol):
+    """A picture, the words of its prompt, and a map of each, (W, size, size)."""
+
+    @property
+    def image(self) -> Image.Image:
+        """The picture."""
+
+    @property
+    def words(self) -> Any:
+        """Words, each with its `text`."""
+
+    @property
+    def maps(self) -> Any:
+        """Their maps."""
+
+
+Painter = Callable[[str, Sequence[IdentityFile], int], Image.Image]
+"""Draws a prompt with "<name>" of these people in it, for a seed."""
+
+
 @dataclass(frozen=True, kw_only=True)
-class Plan:
-    """What is compared: methods by name, seeds of people, prompt sets and how many of each, first seed of pictures."""
+class Tools:
+    """What a comparison works with, given from outside: it knows no model.
 
-    methods: tuple[str, ...]
-    people: tuple[int, ...]
-    sets: tuple[str, ...] = tuple(SETS)
-    prompts_each: int = 10
-    seed: int = 0
-    subject: str = "person"
-    drawing: Mapping[str, Any] = field(default_factory=dict)
-
-    def prompts(self) -> Iterator[tuple[str, int, Prompt]]:
-        """Set, number in the set, prompt."""
-        for name in self.sets:
-            yield from ((name, number, prompt) for number, prompt in enumerate(SETS[name][: self.prompts_each]))
-
-
-@dataclass(frozen=True)
-class Row:
-    """One picture and what was measured on it; `distance` is nan where no face was found."""
-
-    method: str
-    person: int
-    set: str
-    prompt: str
-    seed: int
-    distance: float
-    to_second: float
-    id: float
-    similarity: float
-    passes: bool
-    id_p: float
-    seconds: float
-    bytes: int
-
-
-def run(
-    plan: Plan, folder: Path, *, sitters: Mapping[int, Sitter], learn: Learner, paint: Painter, judge: PromptJudge
-) -> Iterator[list[Row]]:
-    """The rows of one method and person after another.
-
-    Identities, pictures and rows lie in the folder, written whole or not at all; those that are there are taken up.
+    edit gives the identity as a variant shows it; look draws a picture with a map of every word.
     """
-    for seed in plan.people:
-        for method in plan.methods:
-            path = folder / "rows" / f"{method}-{seed}.json"
-            if not path.exists():
-                identity, seconds = _learned(folder / "identities" / f"{method}-{seed}", sitters[seed], method, learn)
-                images = [_drawn(folder, identity, plan, seed, item, paint) for item in plan.prompts()]
-                size = (folder / "identities" / f"{method}-{seed}.safetensors").stat().st_size
-                rows = judged(plan, method, sitters[seed], images, judge=judge, cost=(seconds, size))
-                _write_whole(path, json.dumps([asdict(row) for row in rows], indent=1))
-            yield [Row(**row) for row in json.loads(path.read_text())]
+
+    learn: Callable[[Sitter, Variant], IdentityFile]
+    paint: Painter
+    judge: PromptJudge
+    edit: Callable[[IdentityFile, Variant], IdentityFile] = lambda identity, variant: identity
+    look: Callable[[str, Sequence[IdentityFile], int], Seen] | None = None
 
 
-def _learned(stem: Path, sitter: Sitter, method: str, learn: Learner) -> tuple[IdentityFile, float]:
-    """The identity and the seconds that learning took."""
-    file, note = stem.with_suffix(".safetensors"), stem.with_suffix(".json")
-    stem.parent.mkdir(parents=True, exist_ok=True)
+def run(plan: Plan, folder: Path, *, sitters: Mapping[int, Sitter], tools: Tools) -> Iterator[list[Row]]:
+    """The rows of one person and variant after another.
+
+    People, identities, pictures, maps and rows lie in the folder, written whole or not at all; those that are there are
+    taken up. Raises SettingError when the folder holds another comparison.
+    """
+    take_up(plan, folder)
+    for one in sitters.values():
+        save_sitter(one, folder / "people")
+    for place, person in enumerate(plan.people):
+        for variant in plan.variants:
+            path = rows_path(folder, variant.name, person)
+            if not _covers(plan, load_rows(path)):
+                save_rows(path, _measured(plan, folder, variant, person, sitters=sitters, tools=tools))
+            if tools.look is not None and place < plan.attention_people:
+                _looked_at(plan, folder, variant, person, sitters=sitters, tools=tools)
+            yield load_rows(path)
+
+
+def _covers(plan: Plan, rows: Sequence[Row]) -> bool:
+    """Whether rows are of the plan's prompts and judge."""
+    wanted = [(item.set, item.number, item.prompt.text, plan.judge) for item in plan.items()]
+    return [(row.set, row.number, row.prompt, row.judge) for row in rows] == wanted
+
+
+def _measured(
+    plan: Plan, folder: Path, variant: Variant, person: int, *, sitters: Mapping[int, Sitter], tools: Tools
+) -> list[Row]:
+    """Learn, draw and judge one person by one variant."""
+    identities = {
+        seed: _identity(folder, sitters[seed], variant, tools)
+        for seed in dict.fromkeys(seed for item in plan.items() for seed in plan.shown_in(item, person))
+    }
+    images = [_drawn(plan, folder, variant, item, person, identities, tools.paint) for item in plan.items()]
+    return judged(plan, variant, person, images, sitters=sitters, judge=tools.judge, learned=identities[person])
+
+
+def _identity(folder: Path, sitter: Sitter, variant: Variant, tools: Tools) -> IdentityFile:
+    """Somebody as the variant shows them, learned unless the folder has them."""
+    if variant.method == BASE:
+        return NOBODY
+    stem = f"{variant.identity}-{sitter.person.seed}"
+    file, note = (folder / "identities" / f"{stem}.{suffix}" for suffix in ("safetensors", "json"))
     if not file.exists() or not note.exists():
+        file.parent.mkdir(parents=True, exist_ok=True)
         started = time.monotonic()
-        identity = learn(sitter, method)
-        _write_whole(note, json.dumps({"seconds": time.monotonic() - started}))
+        identity = tools.learn(sitter, variant)
+        seconds = time.monotonic() - started
         save_identity(file, identity)
-    return load_identity(file), json.loads(note.read_text())["seconds"]
+        write_whole(note, json.dumps({"seconds": seconds, "bytes": file.stat().st_size}))
+    return tools.edit(load_identity(file), variant)
 
 
 def _drawn(
-    folder: Path, identity: IdentityFile, plan: Plan, seed: int, item: tuple[str, int, Prompt], paint: Painter
-) -> Image.Image:
-    """One picture, from the folder where it is there."""
-    name, number, prompt = item
-    path = folder / "pictures" / f"{identity.method}-{seed}" / f"{name}-{number}.png"
+    plan: Plan, folder: Path, variant: Variant, item: Item, person: int, identities: Mapping[int, IdentityFile],
+    paint: Painter,
+) -> Image.Image:  # fmt: skip
+    """One picture, from the folder where it is there; the base's pictures are the same for everybody."""
+    whose = variant.name if variant.method == BASE else f"{variant.name}-{person}"
+    path = folder / "pictures" / whose / f"{item.set.replace(' ', '-')}-{item.number}.png"
     if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        image = paint(prompt(f"<{identity.name}>"), identity, plan.seed + number)
-        partial = path.with_suffix(".partial")
-        image.save(partial, format="png")
-        os.replace(partial, path)
+        text, people = _said(plan, variant, item, [identities[seed] for seed in plan.shown_in(item, person)])
+        _save_picture(paint(text, people, item.seed), path)
     with Image.open(path) as image:
         return image.convert("RGB")
 
 
+def _said(
+    plan: Plan, variant: Variant, item: Item, identities: Sequence[IdentityFile]
+) -> tuple[str, list[IdentityFile]]:
+    """The prompt with the people's names, and those people; for the base the class word and nobody."""
+    if variant.method == BASE:
+        return item.prompt(_class_phrase(plan)), []
+    people = [replace(identity, name=name) for identity, name in zip(identities, NAMES, strict=False)]
+    return item.prompt(f"<{NAMES[0]}>", f"<{NAMES[1]}>"), people
+
+
+def _class_phrase(plan: Plan) -> str:
+    """What judge and base read in place of the pseudo-word."""
+    return f"a {plan.subject}"
+
+
 def judged(
-    plan: Plan, method: str, sitter: Sitter, images: Sequence[Image.Image], *, judge: PromptJudge,
-    cost: tuple[float, int],
+    plan: Plan, variant: Variant, person: int, images: Sequence[Image.Image], *, sitters: Mapping[int, Sitter],
+    judge: PromptJudge, learned: IdentityFile,
 ) -> list[Row]:  # fmt: skip
-    """Rows of one person's pictures, in the order of the plan's prompts; cost is seconds to learn and bytes kept."""
-    items = list(plan.prompts())
-    texts = [prompt(plan.subject) for _, _, prompt in items]
+    """Rows of one person's pictures, in the order of the plan's prompts."""
+    items = plan.items()
+    texts = [item.prompt(_class_phrase(plan)) for item in items]
     similarity = np.asarray(judge.prompt_similarity(images, texts), float)
     passes = np.asarray(judge.prompt_passes(images, texts), bool)
-    found = [face_vector(image) for image in images]
-    vectors = np.stack([np.full(128, np.nan) if vector is None else vector for vector in found])
-    to_photo, to_second = (distances(vector, vectors) for vector in (sitter.photo_vector, sitter.second_vector))
-    ids = likeness(to_photo)
-    fitting = likeness_where(passes, ids)
-    return [
-        Row(
-            method, sitter.person.seed, name, prompt.text, plan.seed + number, float(to_photo[k]), float(to_second[k]),
-            float(ids[k]), float(similarity[k]), bool(passes[k]), float(fitting[k]), *cost,
-        )
-        for k, (name, number, prompt) in enumerate(items)
-    ]  # fmt: skip
+    repeat: dict[str, Any] = {
+        "subject": plan.subject, "model": plan.model, "weights": plan.weights, "drawing": plain_json(plan.drawing),
+        "judge": plan.judge, "versions": plain_json(plan.versions), "learning": _recipe(variant, learned),
+    }  # fmt: skip
+    rows = []
+    for item, image, fit, passed in zip(items, images, similarity.tolist(), passes.tolist(), strict=True):
+        shown = plan.shown_in(item, person)
+        found = _faces(image, [sitters[seed] for seed in shown])
+        rows.append(
+            Row(
+                method=variant.name, person=person, second_person=shown[1] if len(shown) > 1 else None, set=item.set,
+                number=item.number, prompt=item.prompt.text, seed=item.seed, similarity=fit, passes=passed,
+                id_p=found["id"] if passed else 0.0, **found, **repeat,
+            )
+        )  # fmt: skip
+    return rows
 
 
-def write_table(rows: Sequence[Row], path: Path) -> None:
-    """All rows as CSV."""
-    partial = path.with_suffix(".partial")
-    with partial.open("w", newline="") as stream:
-        writer = csv.DictWriter(stream, list(Row.__dataclass_fields__))
-        writer.writeheader()
-        writer.writerows(asdict(row) for row in rows)
+def _faces(image: Image.Image, shown: Sequence[Sitter]) -> dict[str, Any]:
+    """What a picture's faces say of the people who should be in it; somebody without a face has likeness 0."""
+    vectors = face_vectors(image)
+    places = assigned(np.stack([one.photo_vector for one in shown]), vectors)
+    pairs = list(zip(shown, places, strict=True))
+    to_photo = _distances([(one.photo_vector, place) for one, place in pairs], vectors)
+    to_second = _distances([(one.second_vector, place) for one, place in pairs], vectors)
+    return {
+        "faces": len(vectors), "detect": float(np.isfinite(to_photo).mean()), "distance": float(to_photo.mean()),
+        "to_second": float(to_second.mean()), "id": float(likeness(to_photo).mean()),
+    }  # fmt: skip
+
+
+def _distances(pairs: Sequence[tuple[NDArray, int | None]], vectors: NDArray) -> NDArray[np.float64]:
+    """Distance of each vector to the face at its place, nan without one."""
+    return np.array([np.nan if place is None else np.linalg.norm(vector - vectors[place]) for vector, place in pairs])
+
+
+def _recipe(variant: Variant, learned: IdentityFile) -> str:
+    """The method, its settings, its seed and which of its tokens are shown, as JSON."""
+    kept = {key: learned.metadata[key] for key in ("settings", "steps", "seed") if key in learned.metadata}
+    return plain_json({"method": variant.method, "shown": variant.shown} | kept)
+
+
+def _looked_at(
+    plan: Plan, folder: Path, variant: Variant, person: int, *, sitters: Mapping[int, Sitter], tools: Tools
+) -> None:
+    """Draw the plan's attention prompt and keep the picture and the person's map, unless they are there."""
+    path = folder / "attention" / f"{variant.name}-{person}.npz"
+    if path.exists() or tools.look is None:
+        return
+    identity = _identity(folder, sitters[person], variant, tools)
+    text, people = _said(plan, variant, Item("attention", 0, plan.attention_prompt, plan.seed), [identity])
+    seen = tools.look(text, people, plan.seed)
+    word = plan.subject.split()[-1] if variant.method == BASE else f"<{NAMES[0]}>"
+    place = next((number for number, word_ in enumerate(seen.words) if word_.text == word), 0)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial.npz")
+    np.savez_compressed(partial, image=np.asarray(seen.image), map=np.asarray(seen.maps[place], np.float32))
     os.replace(partial, path)
 
 
-def _write_whole(path: Path, text: str) -> None:
+def _save_picture(image: Image.Image, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial")
-    partial.write_text(text)
+    image.save(partial, format="png")
     os.replace(partial, path)

@@ -59,6 +59,12 @@ class Judge:
     tokenizer: CLIPTokenizer
     calibration: Calibration | None = None
 
+    @property
+    def name(self) -> str:
+        """Tells this judge from another one, by what calibration said of it."""
+        kept = self.calibration
+        return "uncalibrated" if kept is None else f"threshold {kept.threshold:.4f}, AUC {kept.prompt_auc:.4f}"
+
     def prompt_similarity(self, images: Images, texts: Sequence[str]) -> Floats:
         """Cosine of each picture, (B, H, W, 3) uint8 or a list, and its text: (B,). Say "a person", not a name."""
         return (self.image_vectors(images) * self.text_vectors(texts)).sum(1)

@@ -6,6 +6,7 @@ world, .36 for two people. A picture without a face has distance nan and likenes
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import linear_sum_assignment
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -14,6 +15,18 @@ Bools = NDArray[np.bool_]
 def distances(vector: Floats, others: Floats) -> Floats:
     """Distances (n,) of a face vector (128,) to others (n, 128); rows of nan stay nan."""
     return np.linalg.norm(others - vector, axis=1)
+
+
+def assigned(photos: Floats, faces: Floats) -> list[int | None]:
+    """Which of a picture's faces (F, 128) is whom of photos (P, 128): the face of each, so that all are likest.
+
+    Every face counts, not only the first one; nobody is two faces, and no face is two people. None where none is left.
+    """
+    if not len(faces):
+        return [None] * len(photos)
+    cost = np.linalg.norm(photos[:, None] - faces[None], axis=-1)
+    matched = dict(zip(*(indices.tolist() for indices in linear_sum_assignment(cost)), strict=True))
+    return [matched.get(number) for number in range(len(photos))]
 
 
 def likeness(distance: Floats) -> Floats:
@@ -48,3 +61,10 @@ def bootstrap_interval(
     means = by_person[rng.integers(0, len(by_person), (draws, len(by_person)))].mean(axis=1)
     low, high = np.quantile(means, ((1 - level) / 2, (1 + level) / 2))
     return float(low), float(high)
+
+
+def inside(word_map: NDArray[np.floating], box: tuple[float, float, float, float]) -> float:
+    """Share of a map's (size, size) sum in a box, which is left, top, right, bottom as shares of the picture's side."""
+    size = len(word_map)
+    left, top, right, bottom = (round(min(max(edge, 0), 1) * size) for edge in box)
+    return float(word_map[top:bottom, left:right].sum() / max(word_map.sum(), 1e-12))

@@ -1,5 +1,6 @@
 """People of the world as users meet them: a photo to learn from, and another one that nobody learns."""
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,3 +58,23 @@ def saved_photo(one: Sitter, folder: Path) -> Path:
     path = folder / f"{one.person.seed}.png"
     one.photo.save(path)
     return path
+
+
+def save_sitter(one: Sitter, folder: Path) -> None:
+    """Photo, second picture and face vectors; the vectors come last, so that they are there only with the rest."""
+    saved_photo(one, folder)
+    one.second.save(folder / f"{one.person.seed}-second.png")
+    vectors = {"photo": one.photo_vector.tolist(), "second": one.second_vector.tolist()}
+    (folder / f"{one.person.seed}.json").write_text(json.dumps(vectors))
+
+
+def load_sitter(seed: int, folder: Path) -> Sitter | None:
+    """A saved sitter, or None where there is none."""
+    if not (folder / f"{seed}.json").exists():
+        return None
+    vectors = json.loads((folder / f"{seed}.json").read_text())
+    images = []
+    for name in (f"{seed}.png", f"{seed}-second.png"):
+        with Image.open(folder / name) as image:
+            images.append(image.convert("RGB"))
+    return Sitter(person(seed), images[0], images[1], np.array(vectors["photo"]), np.array(vectors["second"]))

@@ -1,65 +1,174 @@
-"""The comparison's summary: one line a method, with floor and ceiling."""
+"""The comparison's numbers: one line a method, ours against the best other one, floor and ceiling."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
 
-from onephoto.evaluate.benchmark import Row
-from onephoto.evaluate.metrics import bootstrap_interval, copying, likeness
-from onephoto.evaluate.people import Sitter
+from onephoto.evaluate.metrics import bootstrap_interval, copying, inside, likeness
+from onephoto.evaluate.people import Sitter, load_sitter
+from onephoto.evaluate.plan import BASE, OURS, Variant, recorded_variants
+from onephoto.evaluate.rows import Cost, Row, load_rows
+from onephoto.identity.faces import detect_faces
+
+Interval = tuple[float, float]
 
 
 @dataclass(frozen=True)
 class Line:
-    """A method's means over people: each person's pictures are averaged first. Intervals are 95%, over people."""
+    """A method's means over people: each person's pictures are averaged first. Intervals are 95%, over people.
+
+    seconds and bytes are nan for what learns nobody.
+    """
 
     method: str
     prompt: float
     passes: float
     detect: float
     id: float
-    id_interval: tuple[float, float]
+    id_interval: Interval
     id_p: float
-    id_p_interval: tuple[float, float]
+    id_p_interval: Interval
     copy: float
     seconds: float
     bytes: float
 
 
-def summary(rows: Sequence[Row], sitters: Sequence[Sitter]) -> list[Line]:
-    """One line a method, best ID(P) first."""
-    methods = list(dict.fromkeys(row.method for row in rows))
-    lines = [_line(method, [row for row in rows if row.method == method], sitters) for method in methods]
-    return sorted(lines, key=lambda line: -line.id_p)
+@dataclass(frozen=True)
+class Lead:
+    """ID(P) of one method minus that of another, over the same people, with its 95% interval."""
+
+    first: str
+    second: str
+    difference: float
+    interval: Interval
+
+    @property
+    def certain(self) -> bool:
+        """Whether the interval excludes 0."""
+        return self.interval[0] > 0 or self.interval[1] < 0
 
 
-def _line(method: str, rows: Sequence[Row], sitters: Sequence[Sitter]) -> Line:
-    people = list(dict.fromkeys(row.person for row in rows))
+@dataclass(frozen=True)
+class Results:
+    """All that a comparison's folder holds, cut to the people and prompts that every variant has."""
 
-    def by_person(values: Sequence[float]) -> np.ndarray:
-        who, numbers = np.array([row.person for row in rows]), np.array(values, float)
-        return np.array([numbers[who == seed].mean() for seed in people])
+    folder: Path
+    variants: tuple[Variant, ...]
+    rows: tuple[Row, ...]
+    costs: tuple[Cost, ...]
+    sitters: dict[int, Sitter]
 
-    ids, fitting = by_person([row.id for row in rows]), by_person([row.id_p for row in rows])
-    second = by_person(likeness(np.array([row.to_second for row in rows])).tolist())
-    own = {one.person.seed: one for one in sitters}
-    between = [1 - float(np.linalg.norm(own[s].photo_vector - own[s].second_vector)) for s in people]
-    copies = [copying(a, b, c) for a, b, c in zip(ids, second, between, strict=True)]
+    @property
+    def people(self) -> tuple[int, ...]:
+        """Seeds of the people, in order."""
+        return tuple(dict.fromkeys(row.person for row in self.rows))
+
+    @property
+    def sets(self) -> tuple[str, ...]:
+        """Prompt sets, in order."""
+        return tuple(dict.fromkeys(row.set for row in self.rows))
+
+    def of(self, variant: str) -> list[Row]:
+        """A variant's rows."""
+        return [row for row in self.rows if row.method == variant]
+
+
+def gather(folder: Path) -> Results:
+    """What the folder holds; raises SettingError where there is no comparison."""
+    variants = tuple(recorded_variants(folder))
+    paths = sorted((folder / "rows").glob("*.json"))
+    rows = [row for path in paths for row in load_rows(path)]
+    present = [variant for variant in variants if any(row.method == variant.name for row in rows)]
+    kept = shared_cells(rows)
+    order = {variant.name: place for place, variant in enumerate(variants)}
+    kept.sort(key=lambda row: (order[row.method], row.person))
+    people = sorted({seed for row in kept for seed in (row.person, row.second_person) if seed is not None})
+    found = {seed: load_sitter(seed, folder / "people") for seed in people}
+    sitters = {seed: one for seed, one in found.items() if one is not None}
+    return Results(folder, tuple(present), tuple(kept), tuple(_costs(folder, present, people)), sitters)
+
+
+def shared_cells(rows: Sequence[Row]) -> list[Row]:
+    """Rows of people and prompts that every method has: a method still being run is compared on what it has done."""
+    cells: dict[tuple[int, str, int], set[str]] = {}
+    for row in rows:
+        cells.setdefault((row.person, row.set, row.number), set()).add(row.method)
+    everyone = {row.method for row in rows}
+    return [row for row in rows if cells[row.person, row.set, row.number] == everyone]
+
+
+def _costs(folder: Path, variants: Sequence[Variant], people: Sequence[int]) -> list[Cost]:
+    found = []
+    for variant in variants:
+        for person in people:
+            path = folder / "identities" / f"{variant.identity}-{person}.json"
+            if variant.method != BASE and path.exists():
+                note = json.loads(path.read_text(encoding="utf-8"))
+                found.append(Cost(variant.name, person, note["seconds"], note["bytes"]))
+    return found
+
+
+def by_person(rows: Sequence[Row], field: str) -> NDArray[np.float64]:
+    """Mean of a number over each person's pictures, by seed of person: (P,)."""
+    people = sorted({row.person for row in rows})
+    return np.array([np.mean([float(getattr(row, field)) for row in rows if row.person == seed]) for seed in people])
+
+
+def summary(results: Results) -> list[Line]:
+    """One line a method, best ID(P) first; the base, which learns nobody, stands last."""
+    lines = [_line(variant.name, results) for variant in results.variants]
+    bases = {variant.name for variant in results.variants if variant.method == BASE}
+    return sorted(lines, key=lambda line: (line.method in bases, -line.id_p))
+
+
+def _line(method: str, results: Results) -> Line:
+    rows = results.of(method)
+    ids, fitting = by_person(rows, "id"), by_person(rows, "id_p")
+    costs = [cost for cost in results.costs if cost.method == method]
     return Line(
         method=method,
-        prompt=float(by_person([row.similarity for row in rows]).mean()),
-        passes=float(by_person([row.passes for row in rows]).mean()),
-        detect=float(np.mean([not np.isnan(row.distance) for row in rows])),
+        prompt=float(by_person(rows, "similarity").mean()),
+        passes=float(by_person(rows, "passes").mean()),
+        detect=float(by_person(rows, "detect").mean()),
         id=float(ids.mean()),
         id_interval=bootstrap_interval(ids),
         id_p=float(fitting.mean()),
         id_p_interval=bootstrap_interval(fitting),
-        copy=float(np.mean(copies)),
-        seconds=float(np.mean([row.seconds for row in rows])),
-        bytes=float(np.mean([row.bytes for row in rows])),
+        copy=_copy(rows, results.sitters),
+        seconds=float(np.mean([cost.seconds for cost in costs])) if costs else float("nan"),
+        bytes=float(np.mean([cost.bytes for cost in costs])) if costs else float("nan"),
     )
+
+
+def _copy(rows: Sequence[Row], sitters: dict[int, Sitter]) -> float:
+    """Mean Copy over people, on pictures of one person in which a face was found; nan where there is none."""
+    found = []
+    for seed in sorted({row.person for row in rows}):
+        own = [row for row in rows if row.person == seed and row.second_person is None and row.detect == 1]
+        if own:
+            photo, second = (likeness(np.array([getattr(row, f) for row in own])) for f in ("distance", "to_second"))
+            found.append(copying(float(photo.mean()), float(second.mean()), _between(sitters[seed])))
+    return float(np.mean(found)) if found else float("nan")
+
+
+def _between(one: Sitter) -> float:
+    return 1 - float(np.linalg.norm(one.photo_vector - one.second_vector))
+
+
+def lead_of_ours(results: Results, ours: str = OURS) -> Lead | None:
+    """Ours minus the best other method, people paired; None where one of them is missing."""
+    ranked = [line for line in summary(results) if not np.isnan(line.bytes)]
+    others = [line.method for line in ranked if line.method != ours]
+    if not others or ours not in [line.method for line in ranked]:
+        return None
+    first, second = (by_person(results.of(method), "id_p") for method in (ours, others[0]))
+    return Lead(ours, others[0], float((first - second).mean()), bootstrap_interval(first - second))
 
 
 def floor_and_ceiling(sitters: Sequence[Sitter]) -> tuple[float, float]:
@@ -69,3 +178,33 @@ def floor_and_ceiling(sitters: Sequence[Sitter]) -> tuple[float, float]:
     return float(likeness(np.array(different)).mean()) if different else float("nan"), float(
         likeness(np.array(same)).mean()
     )
+
+
+@dataclass(frozen=True)
+class Attention:
+    """A picture, the map (size, size) of the learned word, and the share of it that lies on the face; nan without."""
+
+    image: Image.Image
+    map: NDArray[np.float32]
+    on_face: float
+
+
+def attention_of(results: Results) -> dict[tuple[str, int], Attention]:
+    """What attention was looked at, by variant and person."""
+    found = {}
+    for variant in results.variants:
+        for person in results.people:
+            path = results.folder / "attention" / f"{variant.name}-{person}.npz"
+            if path.exists():
+                with np.load(path) as kept:
+                    found[variant.name, person] = _attention(Image.fromarray(kept["image"]), kept["map"])
+    return found
+
+
+def _attention(image: Image.Image, word_map: NDArray[np.float32]) -> Attention:
+    faces = detect_faces(image)
+    if not faces:
+        return Attention(image, word_map, float("nan"))
+    left, top, right, bottom = faces[0].box
+    box = (left / image.width, top / image.height, right / image.width, bottom / image.height)
+    return Attention(image, word_map, inside(word_map, box))

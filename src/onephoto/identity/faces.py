@@ -86,6 +86,14 @@ def face_vector(image: Image.Image) -> NDArray[np.float64] | None:
     return _surest_vector(_sized(image)[0], upsampling=0)
 
 
+def face_vectors(image: Image.Image) -> NDArray[np.float64]:
+    """The 128 numbers of every face in a picture, the surest first: (F, 128)."""
+    pixels = _sized(image)[0]
+    boxes, scores, _ = _detector().run(pixels, 0, 0.0)
+    order = np.argsort(-np.array(scores)).tolist()
+    return np.array([_vector(pixels, boxes[place]) for place in order]).reshape(-1, 128)
+
+
 def face_vector_upsampled(image: Image.Image, upsampling: int = 1) -> NDArray[np.float64] | None:
     """As `face_vector`, but of the picture as it is, which dlib's detector doubles `upsampling` times.
 
@@ -98,6 +106,9 @@ def _surest_vector(pixels: NDArray[np.uint8], *, upsampling: int) -> NDArray[np.
     boxes, scores, _ = _detector().run(pixels, upsampling, 0.0)
     if not boxes:
         return None
+    return _vector(pixels, boxes[int(np.argmax(scores))])
+
+
+def _vector(pixels: NDArray[np.uint8], box: Any) -> NDArray[np.float64]:
     landmarks, network = _networks()
-    surest = boxes[int(np.argmax(scores))]
-    return np.array(network.compute_face_descriptor(pixels, landmarks(pixels, surest)))
+    return np.array(network.compute_face_descriptor(pixels, landmarks(pixels, box)))

@@ -1,0 +1,153 @@
+"""What a comparison is: variants of methods, people, prompts, seeds; and the folder that remembers it."""
+
+import hashlib
+import json
+import os
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from onephoto.errors import SettingError
+from onephoto.evaluate.prompt_sets import USUAL, WORLD, prompt_sets, prompts_of
+from onephoto.world.prompts import Prompt
+
+BASE = "base"
+"""The variant that learns nobody: the model draws the class word, which shows what it reaches for a prompt."""
+OURS = "sefi"
+RECORD = "run.json"
+LOOKED_AT = Prompt("a photo of {} holding a cup")
+"""The prompt under which attention is looked at, unless told otherwise."""
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One column of a comparison: a method with settings that differ from its own.
+
+    learned_as: variants of the same word share what is learned and differ in how it is shown. shown: which of the
+    learned tokens are used, in words that the study knows; "" is all of them.
+    """
+
+    name: str
+    method: str
+    learning: Mapping[str, Any] = field(default_factory=dict)
+    learned_as: str = ""
+    shown: str = ""
+
+    @property
+    def identity(self) -> str:
+        """The name under which its identities lie in the folder."""
+        return self.learned_as or self.name
+
+
+@dataclass(frozen=True)
+class Item:
+    """One prompt to draw: its set, its number in the set, itself, and the seed of its picture."""
+
+    set: str
+    number: int
+    prompt: Prompt
+    seed: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What is compared.
+
+    variants and people (by seed); sets of prompts in `words`, the first prompts_each of each, prompts_total in all if
+    given, taken from the sets in turn; seed of learning and of the first picture; the class word; for how many people
+    and under which prompt attention is looked at. model, weights, drawing, judge and versions say what drew and judged.
+    """
+
+    variants: tuple[Variant, ...]
+    people: tuple[int, ...]
+    sets: tuple[str, ...] = USUAL
+    words: str = WORLD
+    prompts_each: int = 10
+    prompts_total: int | None = None
+    seed: int = 0
+    subject: str = "person"
+    attention_people: int = 3
+    attention_prompt: Prompt = LOOKED_AT
+    model: str = ""
+    weights: str = ""
+    drawing: Mapping[str, Any] = field(default_factory=dict)
+    judge: str = ""
+    versions: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not self.people or not self.variants:
+            raise SettingError("there is nothing to compare; name a person and a method at least")
+        if len(self.people) < max(item.prompt.people for item in self.items()):
+            raise SettingError("pictures of two people need two people; give --people 2 or more")
+
+    def items(self) -> list[Item]:
+        """The prompts, set by set."""
+        found = [
+            Item(name, number, prompt, self.seed + number)
+            for name in self.sets
+            for number, prompt in enumerate(prompts_of(self.words, name)[: self.prompts_each])
+        ]
+        in_turn = sorted(found, key=lambda item: item.number)[: self.prompts_total]
+        return [item for item in found if item in in_turn]
+
+    def shown_in(self, item: Item, person: int) -> tuple[int, ...]:
+        """Who is in a prompt's picture: the person, and the plan's next one where the prompt names two."""
+        place = self.people.index(person)
+        return tuple(self.people[(place + k) % len(self.people)] for k in range(item.prompt.people))
+
+    def fixed(self) -> dict[str, Any]:
+        """What may not change within a folder, since pictures made before would be of another comparison."""
+        return {
+            "model": self.model, "weights": self.weights, "drawing": dict(self.drawing), "seed": self.seed,
+            "subject": self.subject, "prompts": self._prompts(), "attention prompt": self.attention_prompt.text,
+            "order of people": list(self.people) if any(item.prompt.people > 1 for item in self.items()) else None,
+        }  # fmt: skip
+
+    def _prompts(self) -> str:
+        """The words, and a digest of all prompts in them."""
+        texts = [prompt.text for prompts in prompt_sets(self.words).values() for prompt in prompts]
+        return f"{self.words} {hashlib.sha256(json.dumps(texts).encode()).hexdigest()[:12]}"
+
+
+def take_up(plan: Plan, folder: Path) -> None:
+    """Begin a folder or go on in it; raises SettingError when it holds another comparison's pictures."""
+    record = recorded(folder)
+    fixed = json.loads(json.dumps(plan.fixed()))
+    changed = [name for name, value in record.get("fixed", fixed).items() if value != fixed.get(name)]
+    known = record.get("variants", {})
+    mine = json.loads(json.dumps({variant.name: asdict(variant) for variant in plan.variants}))
+    changed += [name for name, variant in mine.items() if known.get(name, variant) != variant]
+    if changed:
+        raise SettingError(f"{folder}: begun with another {', '.join(changed)}; repeat that or choose another folder")
+    write_whole(folder / RECORD, json.dumps({"fixed": fixed, "variants": known | mine, "judge": plan.judge}, indent=1))
+
+
+def recorded(folder: Path) -> dict[str, Any]:
+    """What the folder says of its comparison; empty where none was begun."""
+    path = folder / RECORD
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+
+
+def recorded_variants(folder: Path) -> Iterator[Variant]:
+    """The variants that a folder has seen, in order; raises SettingError where there is none."""
+    record = recorded(folder)
+    if not record:
+        raise SettingError(f"{folder}: no comparison here; make one with onephoto compare {folder}")
+    yield from (Variant(**fields) for fields in record["variants"].values())
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a text file, wholly or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    partial.write_text(text, encoding="utf-8")
+    os.replace(partial, path)
+
+
+def learning_settings(model: str) -> dict[str, dict[str, Any]]:
+    """Settings by method for a model, from learning.toml beside this file; nothing for a model not named there."""
+    text = resources.files("onephoto.evaluate").joinpath("learning.toml").read_text(encoding="utf-8")
+    return tomllib.loads(text).get(model, {})

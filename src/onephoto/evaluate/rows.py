@@ -1,0 +1,85 @@
+"""The rows of a comparison: one a picture, with everything needed to repeat it, and what learning cost."""
+
+import csv
+import io
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from onephoto.evaluate.plan import write_whole
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One picture and what was measured on it.
+
+    distance, to_second: of the face to the photo and to the second picture, nan where no face was found; of two people
+    the mean. faces: how many were found. detect: which share of the people in the prompt has a face. id, similarity,
+    passes, id_p: likeness, fit of the prompt, whether it passes, likeness where it does. The rest repeats the row:
+    learning, drawing and versions are JSON, weights and judge are fingerprints.
+    """
+
+    method: str
+    person: int
+    second_person: int | None
+    set: str
+    number: int
+    prompt: str
+    seed: int
+    faces: int
+    detect: float
+    distance: float
+    to_second: float
+    id: float
+    similarity: float
+    passes: bool
+    id_p: float
+    subject: str
+    model: str
+    weights: str
+    learning: str
+    drawing: str
+    judge: str
+    versions: str
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What one identity cost: seconds to learn it, bytes to keep it."""
+
+    method: str
+    person: int
+    seconds: float
+    bytes: int
+
+
+def rows_path(folder: Path, variant: str, person: int) -> Path:
+    """Where the rows of one variant and person lie."""
+    return folder / "rows" / f"{variant}-{person}.json"
+
+
+def save_rows(path: Path, rows: Sequence[Row]) -> None:
+    """The rows as JSON, whole or not at all."""
+    write_whole(path, json.dumps([asdict(row) for row in rows], indent=1))
+
+
+def load_rows(path: Path) -> list[Row]:
+    """The rows again; none where the file is missing."""
+    return [Row(**fields) for fields in json.loads(path.read_text(encoding="utf-8"))] if path.exists() else []
+
+
+def write_table(records: Sequence[Row] | Sequence[Cost], path: Path) -> None:
+    """Rows or costs as CSV."""
+    fields: list[dict[str, Any]] = [asdict(record) for record in records]
+    stream = io.StringIO()
+    writer = csv.DictWriter(stream, list(fields[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(fields)
+    write_whole(path, stream.getvalue())
+
+
+def plain_json(value: Any) -> str:
+    """JSON in one line with sorted keys: equal values give equal texts."""
+    return json.dumps(value, sort_keys=True, default=str)

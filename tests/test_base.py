@@ -5,15 +5,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from diffusers import DiffusionPipeline
+from diffusers import AutoencoderKL, DiffusionPipeline
 
 from onephoto.backbone.load import load_backbone
 from onephoto.base import stages
-from onephoto.base.architecture import Architecture, build_text_encoder, build_unet, count_parameters
+from onephoto.base.architecture import Architecture, build_text_encoder, build_unet, build_vae, count_parameters
 from onephoto.base.shipped import take_shipped, take_shipped_text
 from onephoto.base.tokenizer import END, build_tokenizer
 from onephoto.base.training import OptimiserSettings, Trainer, is_hidden
-from onephoto.base.vae import VaeSettings, crop_corners
+from onephoto.base.vae import VaeSettings, crop_corners, shift_latents
 from onephoto.errors import SettingError
 from onephoto.world.captions import vocabulary
 from onephoto.world.names import name_of
@@ -102,10 +102,17 @@ def test_all_stages_end_in_a_folder_that_plain_diffusers_draws_with(tmp_path: Pa
         list(stages.latents([pictures], work))
     lines = list(stages.vae([pictures], work, 0.02, arch=TOY))
     assert "dB" in lines[-1]
+    encoder = AutoencoderKL.from_pretrained(work / "vae").encoder.state_dict()
+    assert "dB" in list(stages.decoder([pictures], work, 0.01))[-1]
+    after = AutoencoderKL.from_pretrained(work / "vae")
+    assert all(torch.equal(value, encoder[name]) for name, value in after.encoder.state_dict().items())
     list(stages.latents([pictures], work))
-    done = (work / "latents" / pictures.name / "0000.npy").stat().st_mtime_ns
+    done = (work / "latents" / "64" / pictures.name / "0000.npy").stat().st_mtime_ns
     list(stages.latents([pictures], work))
-    assert (work / "latents" / pictures.name / "0000.npy").stat().st_mtime_ns == done
+    assert (work / "latents" / "64" / pictures.name / "0000.npy").stat().st_mtime_ns == done
+    list(stages.latents([pictures], work, size=32))
+    assert np.load(work / "latents" / "32" / pictures.name / "0000.npy").shape[-2:] == (4, 4)
+    list(stages.diffusion([pictures], work, 0.005, size=32, arch=TOY))
     first = list(stages.diffusion([pictures], work, 0.02, arch=TOY))[-1]
     second = list(stages.diffusion([pictures], work, 0.02, arch=TOY))[-1]
     assert int(second.split()[1][:-1]) > int(first.split()[1][:-1]) > 0
@@ -159,3 +166,15 @@ def test_crops_stay_inside_and_seek_faces() -> None:
     assert corners.min(0).tolist() == [0, 16] and corners.max(0).tolist() == [40, 48]
     anywhere = crop_corners(128, rng, VaeSettings(face_share=0.0), 500)
     assert anywhere.min() == 0 and anywhere.max() == 64
+
+
+def test_latents_are_shifted_and_pictures_stay() -> None:
+    torch.manual_seed(0)
+    vae, pixels, shift = build_vae(TOY).eval(), torch.rand(1, 3, 32, 32), torch.randn(4)
+    with torch.no_grad():
+        before = vae.encode(pixels).latent_dist.mean
+        shown = vae.decode(before).sample
+        shift_latents(vae, shift)
+        after = vae.encode(pixels).latent_dist.mean
+        torch.testing.assert_close(after - before, shift[:, None, None].expand_as(after))
+        torch.testing.assert_close(vae.decode(after).sample, shown)

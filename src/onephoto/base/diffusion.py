@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from diffusers import AutoencoderKL, StableDiffusionPipeline
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
@@ -62,8 +63,8 @@ class Painter(nn.Module):
 
 
 @torch.no_grad()
-def encode_latents(pictures: PictureSet, vae: AutoencoderKL, folder: Path, *, batch_size: int = 32) -> None:
-    """Scaled latents of every shard as float16 (n, c, h, w); shards done before are left alone.
+def encode_latents(pictures: PictureSet, vae: AutoencoderKL, folder: Path, *, size: int, batch_size: int = 32) -> None:
+    """Scaled latents of every shard's pictures at `size` pixels as float16 (n, c, h, w); shards done before stay.
 
     In bfloat16: twice as fast on a CPU, and off by 0.6% of the latents' deviation.
     """
@@ -75,12 +76,18 @@ def encode_latents(pictures: PictureSet, vae: AutoencoderKL, folder: Path, *, ba
         target.parent.mkdir(parents=True, exist_ok=True)
         images = np.load(path, mmap_mode="r")
         parts = (images[start : start + batch_size] for start in range(0, len(images), batch_size))
-        means = [vae.encode(to_tensor(part).to(vae.device, vae.dtype)).latent_dist.mean for part in parts]
+        inputs = (at_size(to_tensor(part), size).to(vae.device, vae.dtype) for part in parts)
+        means = [vae.encode(pixels).latent_dist.mean for pixels in inputs]
         latents = torch.cat(means).float().cpu().numpy() * vae.config.scaling_factor
         partial = target.with_suffix(".partial")
         with partial.open("wb") as file:
             np.save(file, latents.astype(np.float16))
         partial.replace(target)
+
+
+def at_size(pixels: Tensor, size: int) -> Tensor:
+    """(B, 3, H, W) -> (B, 3, size, size), each pixel the mean of those it covers."""
+    return pixels if pixels.shape[-1] == size else F.interpolate(pixels, (size, size), mode="area")
 
 
 def latents_of(shard: Path, folder: Path) -> Path:

@@ -3,15 +3,17 @@
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import torch
 from diffusers import AutoencoderKL
 from transformers import CLIPTokenizer
 
+from onephoto.backbone.load import embedded_model
 from onephoto.base.architecture import Architecture
 from onephoto.base.diffusion import DiffusionSettings, LatentSet, encode_latents, export_pipeline, train_diffusion
 from onephoto.base.judges import JudgeSettings, train_judge
 from onephoto.base.pictures import PictureSet
 from onephoto.base.tokenizer import build_tokenizer, load_tokenizer
-from onephoto.base.vae import VaeSettings, train_vae
+from onephoto.base.vae import VaeProgress, VaeSettings, train_decoder, train_vae
 from onephoto.errors import SettingError
 from onephoto.evaluate.judge_network import JudgeConfig
 from onephoto.world.captions import vocabulary
@@ -23,23 +25,44 @@ def vae(
 ) -> Iterator[str]:
     """Train the autoencoder; work/vae holds its average at the end of each run."""
     settings = VaeSettings(minutes=minutes)
-    for line in train_vae(PictureSet(*pictures), work, settings, arch=arch or Architecture(), device=device):
-        yield f"step {line.step}: loss {line.loss:.4f}" + (f", {line.psnr:.2f} dB" if line.psnr else "")
+    yield from map(_told, train_vae(PictureSet(*pictures), work, settings, arch=arch or Architecture(), device=device))
 
 
-def latents(pictures: Sequence[Path], work: Path, *, device: str = "cpu") -> Iterator[str]:
+def decoder(pictures: Sequence[Path], work: Path, minutes: float, *, device: str = "cpu") -> Iterator[str]:
+    """Train the decoder of work/vae alone, so that latents made with it, and the U-Net, stay good."""
+    settings = VaeSettings(minutes=minutes)
+    lines = train_decoder(PictureSet(*pictures), work, settings, vae=trained_vae(work), device=device)
+    yield from map(_told, lines)
+
+
+def _told(line: VaeProgress) -> str:
+    return f"step {line.step}: loss {line.loss:.4f}" + (f", {line.psnr:.2f} dB" if line.psnr else "")
+
+
+def latents(pictures: Sequence[Path], work: Path, *, size: int | None = None, device: str = "cpu") -> Iterator[str]:
     """Encode all pictures with the trained autoencoder; a new autoencoder needs an empty work/latents."""
-    encode_latents(PictureSet(*pictures), trained_vae(work).to(device), work / "latents")
-    yield f"{work / 'latents'}: done"
+    vae = trained_vae(work).to(device)
+    folder = latents_folder(work, size or vae.config.sample_size)
+    encode_latents(PictureSet(*pictures), vae, folder, size=size or vae.config.sample_size)
+    yield f"{folder}: done"
+
+
+def latents_folder(work: Path, size: int) -> Path:
+    """Where the latents of pictures at `size` pixels lie."""
+    return work / "latents" / str(size)
 
 
 def diffusion(
-    pictures: Sequence[Path], work: Path, minutes: float, *, device: str = "cpu", arch: Architecture | None = None
-) -> Iterator[str]:
-    """Train text encoder and U-Net."""
+    pictures: Sequence[Path], work: Path, minutes: float, *, size: int | None = None, device: str = "cpu",
+    arch: Architecture | None = None,
+) -> Iterator[str]:  # fmt: skip
+    """Train text encoder and U-Net, on latents of pictures at `size` pixels, the model's own unless given.
+
+    Half the size costs a quarter, and words and layout are learned there too: begin with it where compute is short.
+    """
     arch = arch or Architecture()
     words = tokenizer(work, arch)
-    data = LatentSet(PictureSet(*pictures), work / "latents", words)
+    data = LatentSet(PictureSet(*pictures), latents_folder(work, size or arch.image_size), words)
     settings = DiffusionSettings(minutes=minutes)
     for line in train_diffusion(data, work / "diffusion", settings, arch=arch, tokenizer=words, device=device):
         yield f"step {line.step}: loss {line.loss:.4f}, {line.speed:.1f} pictures/s"
@@ -63,10 +86,11 @@ def judges(pictures: Sequence[Path], work: Path, minutes: float, *, device: str 
 
 
 def trained_vae(work: Path) -> AutoencoderKL:
-    """The autoencoder of work/vae; raises SettingError while there is none."""
-    if not (work / "vae" / "config.json").exists():
-        raise SettingError(f"{work / 'vae'}: not there yet; run the stage vae first")
-    return AutoencoderKL.from_pretrained(work / "vae").eval().requires_grad_(False)
+    """The autoencoder of work/vae, or the package's own; raises SettingError while there is neither."""
+    for folder in (work / "vae", embedded_model() / "vae"):
+        if (folder / "config.json").exists():
+            return AutoencoderKL.from_pretrained(folder, torch_dtype=torch.float32).eval().requires_grad_(False)
+    raise SettingError(f"{work / 'vae'}: not there yet; run the stage vae first")
 
 
 def tokenizer(work: Path, arch: Architecture) -> CLIPTokenizer:

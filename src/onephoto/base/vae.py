@@ -1,7 +1,7 @@
 """Training of the autoencoder on crops and whole pictures."""
 
-import json
-from collections.abc import Iterator
+import copy
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -56,12 +56,31 @@ def train_vae(
 
     Yields a log line every 20 seconds. The last 64 pictures are held out for PSNR.
     """
-    dtype = torch.bfloat16
-    checkpoint = folder / "vae.safetensors"
     vae = build_vae(arch)
     take_shipped(vae, "vae")
-    vae = vae.to(device, dtype).train().requires_grad_(True)
-    trainer = Trainer(vae, settings.optimiser)
+    vae.requires_grad_(True)
+    trained = yield from _train(vae, pictures, folder / "vae.safetensors", settings, device=device)
+    standardise_latents(trained, pictures)
+    trained.save_pretrained(folder / "vae", safe_serialization=True)
+
+
+def train_decoder(
+    pictures: PictureSet, folder: Path, settings: VaeSettings, *, vae: AutoencoderKL, device: str = "cpu"
+) -> Iterator[VaeProgress]:
+    """Train the decoder alone, going on from `folder/decoder.safetensors`: latents, and a U-Net made for them, stay."""
+    vae.requires_grad_(False)
+    vae.decoder.requires_grad_(True)
+    vae.post_quant_conv.requires_grad_(True)
+    trained = yield from _train(vae, pictures, folder / "decoder.safetensors", settings, device=device)
+    trained.save_pretrained(folder / "vae", safe_serialization=True)
+
+
+def _train(
+    vae: AutoencoderKL, pictures: PictureSet, checkpoint: Path, settings: VaeSettings, *, device: str
+) -> Generator[VaeProgress, None, AutoencoderKL]:
+    """Train what asks for gradients; returns the autoencoder with its averaged weights, float32."""
+    result, dtype = copy.deepcopy(vae).float().eval(), torch.bfloat16
+    trainer = Trainer(vae.to(device, dtype).train(), settings.optimiser)
     if checkpoint.exists():
         trainer.load(checkpoint)
     rng = np.random.default_rng((settings.seed, trainer.step_count))
@@ -77,10 +96,10 @@ def train_vae(
         if clock.due("save", 180):
             pictures.rescan()
             trainer.save(checkpoint)
-            yield VaeProgress(trainer.step_count, loss_mean, held_out_psnr(averaged_vae(trainer, arch), pictures))
+            yield VaeProgress(trainer.step_count, loss_mean, held_out_psnr(averaged(result, trainer), pictures))
     trainer.save(checkpoint)
-    save_vae(averaged_vae(trainer, arch), pictures, folder / "vae")
-    yield VaeProgress(trainer.step_count, loss_mean or 0.0, held_out_psnr(averaged_vae(trainer, arch), pictures))
+    yield VaeProgress(trainer.step_count, loss_mean or 0.0, held_out_psnr(averaged(result, trainer), pictures))
+    return result
 
 
 def draw_crops(pictures: PictureSet, rng: np.random.Generator, settings: VaeSettings) -> Tensor:
@@ -117,11 +136,10 @@ def vae_loss(vae: AutoencoderKL, batch: Tensor, settings: VaeSettings) -> Tensor
     return F.smooth_l1_loss(decoded, target, beta=0.03) + settings.gradient_weight * edges + settings.kl_weight * kl
 
 
-def averaged_vae(trainer: Trainer, arch: Architecture) -> AutoencoderKL:
-    """The averaged weights in a float32 autoencoder ready for use."""
-    vae = build_vae(arch)
-    vae.load_state_dict(trainer.average())
-    return vae.eval().requires_grad_(False)
+def averaged(vae: AutoencoderKL, trainer: Trainer) -> AutoencoderKL:
+    """The autoencoder with the averaged weights of what was trained, ready for use."""
+    vae.load_state_dict(trainer.average(), strict=False)
+    return vae.requires_grad_(False)
 
 
 @torch.no_grad()
@@ -133,11 +151,18 @@ def held_out_psnr(vae: AutoencoderKL, pictures: PictureSet, count: int = 64) -> 
 
 
 @torch.no_grad()
-def save_vae(vae: AutoencoderKL, pictures: PictureSet, folder: Path, count: int = 256) -> None:
-    """Write the autoencoder with the scaling factor that brings its latents to unit deviation."""
+def standardise_latents(vae: AutoencoderKL, pictures: PictureSet, count: int = 256) -> None:
+    """Make each channel's mean zero, and give the scaling factor that brings latents to unit deviation."""
     indices = np.linspace(0, len(pictures) - 1, count).astype(int)
     parts = to_tensor(pictures.pictures(indices)).split(16)
     latents = torch.cat([vae.encode(part).latent_dist.mean for part in parts])
-    vae.register_to_config(scaling_factor=round(float(1 / latents.std()), 5))
-    vae.save_pretrained(folder, safe_serialization=True)
-    (folder / "latents.json").write_text(json.dumps({"channel_means": latents.mean(dim=(0, 2, 3)).tolist()}))
+    shift_latents(vae, -latents.mean(dim=(0, 2, 3)))
+    spread = latents.std(dim=(0, 2, 3)).square().mean().sqrt()
+    vae.register_to_config(scaling_factor=round(float(1 / spread), 5))
+
+
+@torch.no_grad()
+def shift_latents(vae: AutoencoderKL, shift: Tensor) -> None:
+    """Add a shift (c,) to the latents inside the 1 x 1 convolutions around them, so that decoded pictures stay."""
+    vae.quant_conv.bias[: len(shift)] += shift
+    vae.post_quant_conv.bias -= vae.post_quant_conv.weight.flatten(1) @ shift

@@ -17,9 +17,10 @@ app = typer.Typer(no_args_is_help=True)
 
 
 class Stage(StrEnum):
-    """Stages of training, in order; the judges need pictures alone."""
+    """Stages of training, in order; the decoder alone can go on at any time; the judges need pictures alone."""
 
     VAE = "vae"
+    DECODER = "decoder"
     LATENTS = "latents"
     DIFFUSION = "diffusion"
     EXPORT = "export"
@@ -37,6 +38,10 @@ def train(
     pictures: Annotated[list[Path], typer.Option(help="Folder of rendered pictures; may be repeated.")],
     work: Annotated[Path, typer.Option(help="Folder for checkpoints and results.")],
     minutes: Annotated[float, typer.Option(help="How long to train.")] = 30.0,
+    size: Annotated[
+        int | None,
+        typer.Option(help="Side of the pictures that latents and diffusion see; the model's own unless given."),
+    ] = None,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
 ) -> None:
     """Train one stage for some minutes; run it again to go on."""
@@ -46,10 +51,12 @@ def train(
     work.mkdir(parents=True, exist_ok=True)
     if stage is Stage.VAE:
         lines = stages.vae(pictures, work, minutes, device=device)
+    elif stage is Stage.DECODER:
+        lines = stages.decoder(pictures, work, minutes, device=device)
     elif stage is Stage.LATENTS:
-        lines = stages.latents(pictures, work, device=device)
+        lines = stages.latents(pictures, work, size=size, device=device)
     elif stage is Stage.DIFFUSION:
-        lines = stages.diffusion(pictures, work, minutes, device=device)
+        lines = stages.diffusion(pictures, work, minutes, size=size, device=device)
     elif stage is Stage.JUDGES:
         lines = stages.judges(pictures, work, minutes, device=device)
     else:

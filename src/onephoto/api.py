@@ -1,6 +1,7 @@
 """What the commands do, as functions: they check, compose the rooms of the house, and return results."""
 
 import hashlib
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -76,7 +77,9 @@ class Learning:
         self.settings = replace(spec.settings(), **known)
         self.method = spec.build(backbone, subject=request.subject, settings=self.settings, seed=request.seed)
         self.thumbnail = {"thumbnail": thumbnail_of(photos[0])} if request.thumbnail else {}
-        self.facts = {"request": asdict(request) | {"settings": asdict(self.settings)}, "model": backbone.model_id}
+        facts = {"request": asdict(request) | {"settings": asdict(self.settings)}, "model": backbone.model_id}
+        # As a checkpoint gives them back: JSON makes lists of tuples, and a list never equals a tuple.
+        self.facts = json.loads(json.dumps(facts))
         self.start = self._resumed() if resume else None
         self.report: StepReport | None = None
         self.generator = torch.Generator().manual_seed(request.seed)

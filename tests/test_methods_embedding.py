@@ -17,7 +17,8 @@ from onephoto.generate.draw import DrawSettings
 from onephoto.identity.file import load, save
 from onephoto.methods import get_method
 
-SETTINGS: dict[str, dict[str, Any]] = {"xti": {}, "prospect": {}}
+NAMES = ("red bear", "old man", "teddy dog")
+SETTINGS: dict[str, dict[str, Any]] = {"xti": {}, "prospect": {}, "cross-initialization": {"names": NAMES}}
 """What each method's settings need on a tiny model."""
 SMALL = {"steps": 4, "batch_size": 2, "learning_rate": 0.05}
 

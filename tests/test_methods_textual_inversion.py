@@ -73,7 +73,8 @@ def test_the_file_gives_the_table_back(backbone: Backbone, num_vectors: int) -> 
 def test_every_registered_method_keeps_the_interface(backbone: Backbone) -> None:
     for name in method_names():
         spec = get_method(name)
-        method = spec.build(backbone, subject="person", settings=replace(spec.settings(), steps=1), seed=1)
+        names = {"names": ("old man", "red dog")} if "names" in spec.settings.__dataclass_fields__ else {}
+        method = spec.build(backbone, subject="person", settings=replace(spec.settings(), steps=1, **names), seed=1)
         assert method.name == spec.name == name
         state = method.state_dict()
         method.load_state_dict(state)

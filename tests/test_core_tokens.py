@@ -70,6 +70,14 @@ def test_strength_runs_from_the_class_word_to_the_tokens() -> None:
     assert (table.num_stages, table.num_tokens) == (5, 1)
 
 
+def test_at_strength_nought_a_word_of_any_length_is_the_class_word_itself() -> None:
+    only = torch.zeros(1, 1, dtype=torch.long)
+    table, word = TokenTable({"text_encoder": torch.randn(1, 3, 8)}, only, only), {"text_encoder": torch.randn(2, 8)}
+    nothing = table.blended(word, 0.0)
+    assert nothing.num_tokens == 2 and torch.equal(nothing.vectors["text_encoder"][0], word["text_encoder"])
+    assert table.blended(word, 0.5).num_tokens == 3
+
+
 def test_table_at_stages_keeps_their_tokens_and_no_others() -> None:
     table, stages = pairs(), torch.tensor([3, 1, 3])
     part = table.at(stages)

@@ -36,6 +36,13 @@ def test_a_person_survives_the_file_in_about_30_kb(tmp_path: Path) -> None:
     assert [file.name for file in tmp_path.iterdir()] == ["alice.safetensors"]
 
 
+def test_numbers_are_kept_in_float32_or_in_the_float16_that_a_method_chose(tmp_path: Path) -> None:
+    kept = {"a": torch.ones(3).half(), "b": torch.ones(3).bfloat16(), "c": torch.ones(3)}
+    save(tmp_path / "alice.safetensors", IdentityFile("alice", "person", "dreambooth", kept, {"base": {}}))
+    dtypes = {name: tensor.dtype for name, tensor in load(tmp_path / "alice.safetensors").tensors.items()}
+    assert dtypes == {"a": torch.float16, "b": torch.float32, "c": torch.float32}
+
+
 def test_what_is_no_identity_is_refused_in_one_line(tmp_path: Path) -> None:
     path = tmp_path / "alice.safetensors"
     save(path, person())

@@ -1,5 +1,5 @@
 import signal
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
@@ -53,13 +53,17 @@ class Regression:
 
 def draw_batch(step: int, generator: torch.Generator) -> Batch:
     latents = torch.full((2, 4), float(step % 3))
-    return Batch(latents, torch.randn(2, 4, generator=generator), torch.zeros(2, dtype=torch.long))
+    return Batch(latents, torch.randn(2, 4, generator=generator), torch.zeros(2, dtype=torch.long), step)
+
+
+def stepping(method: Regression, steps: int, start: State | None = None, seed: int = 0) -> Iterator[StepReport]:
+    generator = torch.Generator().manual_seed(seed)
+    options = {"learning_rate": 0.05, "weight_decay": 0.01, "warmup": 3}
+    return fit(method, draw_batch, steps=steps, generator=generator, start=start, **options)
 
 
 def run(method: Regression, steps: int, start: State | None = None, seed: int = 0) -> list[StepReport]:
-    generator = torch.Generator().manual_seed(seed)
-    options = {"learning_rate": 0.05, "weight_decay": 0.01, "warmup": 3}
-    return list(fit(method, draw_batch, steps=steps, generator=generator, start=start, **options))
+    return list(stepping(method, steps, start, seed))
 
 
 def test_a_run_resumed_from_a_file_repeats_the_uninterrupted_one_bit_for_bit(tmp_path: Path) -> None:
@@ -89,6 +93,40 @@ def test_a_state_is_a_copy() -> None:
 def test_warm_up_is_linear_and_then_constant() -> None:
     rates = [report.learning_rate for report in run(Regression(), 6)]
     assert rates == pytest.approx([0.0125, 0.025, 0.0375, 0.05, 0.05, 0.05])
+
+
+class Grouped(Regression):
+    """Two parameters; one has a rate of its own, and rests in every other step."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.other = nn.Parameter(torch.zeros(()))
+
+    def parameters(self) -> list[dict[str, object]]:
+        return [{"params": super().parameters()}, {"params": [self.other], "lr": 0.5}]
+
+    def loss(self, batch: Batch) -> dict[str, Tensor]:
+        losses = super().loss(batch)
+        return losses if batch.step % 2 else losses | {"loss": losses["loss"] + (self.other - 9).square()}
+
+    def state_dict(self) -> dict[str, Tensor]:
+        return super().state_dict() | {"other": self.other}
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        super().load_state_dict({"weight": state["weight"]})
+        self.other.data.copy_(state["other"])
+
+
+def test_groups_keep_their_rates_through_warm_up_and_what_has_no_gradient_rests(tmp_path: Path) -> None:
+    whole, half, rest = Grouped(), Grouped(), Grouped()
+    others = [report.state().method["other"].item() for report in stepping(whole, 6)]
+    assert others[0] == pytest.approx(0.5 / 4) and others[1] == others[0] < others[2] == others[3]
+    plain = Regression()
+    run(plain, 6)
+    assert torch.equal(plain.module.weight, whole.module.weight)
+    checkpoint.save(tmp_path / "half", run(half, 3)[-1].state(), {})
+    run(rest, 6, start=checkpoint.load(tmp_path / "half")[0])
+    assert torch.equal(rest.other, whole.other) and torch.equal(rest.module.weight, whole.module.weight)
 
 
 def test_learning_lowers_the_loss() -> None:

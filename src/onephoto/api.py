@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from PIL import Image
+from torch import Tensor
 
 from onephoto.backbone.load import Backbone, load_backbone, wrap_pipeline
-from onephoto.backbone.prompts import is_name
+from onephoto.backbone.prompts import is_name, names_in
 from onephoto.backbone.use import People
 from onephoto.backbone.use import use as hooked
+from onephoto.backbone.weights import shifted
 from onephoto.core.tokens import TokenTable
 from onephoto.errors import SettingError
 from onephoto.generate.attend import Attended, attend
@@ -204,14 +206,47 @@ def tables_of(
     return tables, classes
 
 
+def weight_change(
+    identities: Sequence[IdentityFile], strengths: Mapping[str, float] | None = None
+) -> tuple[dict[str, Tensor], float]:
+    """What the U-Net's parameters gain, by name, for the one among these people whose method changes weights, and the
+    strength (1 unless given) to scale it with.
+
+    Raises SettingError for two such people: their weights were never learned together.
+    """
+    methods = [(identity, get_method(identity.method)) for identity in identities]
+    changing = [(identity, spec.change) for identity, spec in methods if spec.change is not None]
+    if not changing:
+        return {}, 1.0
+    if len(changing) > 1:
+        names = " and ".join(f"<{identity.name}>" for identity, _ in changing)
+        raise SettingError(f"{names} each change the model's weights; draw them apart, or learn all but one with sefi")
+    identity, change = changing[0]
+    given = {name.lower(): strength for name, strength in (strengths or {}).items()}
+    return change(identity.tensors, identity.metadata), given.get(identity.name, 1.0)
+
+
+@contextmanager
+def _people(
+    backbone: Backbone, text: str, identities: Sequence[IdentityFile | str | Path],
+    strengths: Mapping[str, float] | None = None,
+) -> Iterator[tuple[dict[str, TokenTable], dict[str, str]]]:  # fmt: skip
+    """Tables and class words of these people; within, the backbone has the weights of whom the text names."""
+    people = [identity_of(identity) for identity in identities]
+    tables, classes = tables_of(backbone, people, strengths)
+    named = [identity for identity in people if identity.name in names_in(text)]
+    with shifted(backbone.unet, *weight_change(named, strengths)):
+        yield tables, classes
+
+
 def generate(
     model: Any, text: str, identities: Sequence[IdentityFile | str | Path], *, seeds: Sequence[int] = (0,),
     settings: DrawSettings | None = None, strengths: Mapping[str, float] | None = None,
 ) -> list[Image.Image]:  # fmt: skip
     """One picture for each seed, with the people that the text names as "<name>"; model: see `backbone_of`."""
     backbone = backbone_of(model)
-    tables, classes = tables_of(backbone, [identity_of(identity) for identity in identities], strengths)
-    return draw(backbone, text, tables, classes=classes, seeds=seeds, settings=settings or DrawSettings())
+    with _people(backbone, text, identities, strengths) as (tables, classes):
+        return draw(backbone, text, tables, classes=classes, seeds=seeds, settings=settings or DrawSettings())
 
 
 def look(
@@ -220,8 +255,8 @@ def look(
 ) -> Attended:  # fmt: skip
     """One picture and a map of every word of its prompt; model: see `backbone_of`."""
     backbone = backbone_of(model)
-    tables, classes = tables_of(backbone, [identity_of(identity) for identity in identities])
-    return attend(backbone, text, tables, classes=classes, seed=seed, settings=settings or DrawSettings())
+    with _people(backbone, text, identities) as (tables, classes):
+        return attend(backbone, text, tables, classes=classes, seed=seed, settings=settings or DrawSettings())
 
 
 @contextmanager
@@ -231,11 +266,12 @@ def use(
     """Learned people in a user's own diffusers pipeline, each an identity or its file, under the name given here.
 
     Within `with use(pipe, alice="alice.safetensors") as people`, `pipe(**people.prompt("<alice> in a park"))` draws
-    them; the pipeline's modules stay in place and its hooks go when the block ends.
+    them; the pipeline's modules stay in place, and hooks and changed weights go when the block ends. One of them at
+    most may have been learned by a method that changes weights; within, these change every picture.
     """
     named = [replace(identity_of(identity), name=name.lower()) for name, identity in identities.items()]
     tables, classes = tables_of(wrap_pipeline(pipe), named, strengths)
-    with hooked(pipe, tables, classes) as people:
+    with shifted(pipe.unet, *weight_change(named, strengths)), hooked(pipe, tables, classes) as people:
         yield people
 
 

@@ -13,11 +13,12 @@ from onephoto.core.tokens import TokenTable
 
 @dataclass(frozen=True)
 class Batch:
-    """What one step of learning sees: clean latents and noise (B, c, h, w), and timesteps (B,), long."""
+    """What one step of learning sees: clean latents and noise (B, c, h, w), timesteps (B,), long, its number from 0."""
 
     latents: Tensor
     noise: Tensor
     timesteps: Tensor
+    step: int = 0
 
 
 class Method(Protocol):
@@ -25,8 +26,8 @@ class Method(Protocol):
 
     name: str
 
-    def parameters(self) -> list[torch.nn.Parameter]:
-        """All that trains."""
+    def parameters(self) -> list[torch.nn.Parameter] | list[dict[str, Any]]:
+        """All that trains, as torch's optimisers take it: parameters, or groups of them with rates of their own."""
 
     def table(self) -> TokenTable:
         """The tokens as they stand, with gradients to the parameters."""
@@ -34,11 +35,12 @@ class Method(Protocol):
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """The total as "loss" and its parts under their names ("denoising", "attention"), all scalars.
 
-        The batch holds all the randomness of a step: the same batch and parameters give the same loss.
+        The batch holds all the randomness of a step: the same batch and parameters give the same loss. A method that
+        changes weights puts them in for this pass alone; a parameter without a gradient rests for the step.
         """
 
     def patched(self) -> AbstractContextManager[None]:
-        """Puts the method's changed weights into the backbone and takes them out again; nothing for tokens alone."""
+        """Within, the backbone has the method's weights as they stand; nothing changes for tokens alone."""
 
     def state_dict(self) -> dict[str, Tensor]:
         """What a checkpoint keeps."""
@@ -47,7 +49,7 @@ class Method(Protocol):
         """Takes up a checkpoint's state in place, so that an optimiser made before still holds the parameters."""
 
     def tensors(self) -> dict[str, Tensor]:
-        """What the identity file keeps: detached, on the CPU, float32."""
+        """What the identity file keeps: detached, on the CPU, float32, or float16 where there is much of it."""
 
 
 @dataclass(frozen=True)
@@ -57,9 +59,12 @@ class MethodSpec:
     build: (backbone, *, subject, settings, seed=0) -> Method, with all random starts drawn from the seed.
     table: (tensors, metadata) of an identity file -> TokenTable; raises IdentityFileError when they do not belong.
     settings: the frozen dataclass of the method's settings, with its published defaults.
+    change: (tensors, metadata) -> {parameter of the U-Net: what it gains}, for the time of drawing; None for methods
+    that change no weights.
     """
 
     name: str
     build: Callable[..., Method]
     table: Callable[[Mapping[str, Tensor], Mapping[str, Any]], TokenTable]
     settings: type
+    change: Callable[[Mapping[str, Tensor], Mapping[str, Any]], dict[str, Tensor]] | None = None

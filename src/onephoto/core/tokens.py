@@ -42,11 +42,15 @@ class TokenTable:
         return next(iter(self.vectors.values())).shape[1]
 
     def blended(self, class_vectors: Mapping[str, Tensor], strength: float) -> "TokenTable":
-        """The tokens moved between the class word, {encoder: (n', width)}, at strength 0 and themselves at 1."""
+        """The tokens moved between the class word, {encoder: (n', width)}, at strength 0 and themselves at 1.
+
+        On the way the class word takes n tokens as `class_rows` has it; at 0 it is itself, whatever n is.
+        """
         vectors = {}
         for name, learned in self.vectors.items():
-            rows = class_rows(class_vectors[name], self.num_tokens).to(learned)
-            vectors[name] = rows + strength * (learned - rows)
+            rows = class_vectors[name] if strength == 0 else class_rows(class_vectors[name], self.num_tokens)
+            rows = rows.to(learned).expand(len(learned), -1, -1)
+            vectors[name] = rows if strength == 0 else rows + strength * (learned - rows)
         return replace(self, vectors=vectors)
 
     def at(self, stages: Tensor) -> "TokenTable":

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
@@ -49,7 +50,7 @@ def save(path: Path | str, identity: IdentityFile) -> None:
     header = {
         "format": FORMAT_VERSION, "name": identity.name, "subject": identity.subject, "method": identity.method,
     } | identity.metadata  # fmt: skip
-    tensors = {name: tensor.detach().cpu().float().contiguous() for name, tensor in identity.tensors.items()}
+    tensors = {name: _kept(tensor).contiguous() for name, tensor in identity.tensors.items()}
     partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
     try:
         save_file(tensors, partial, metadata={"onephoto": json.dumps(header)})
@@ -58,6 +59,12 @@ def save(path: Path | str, identity: IdentityFile) -> None:
         raise IdentityFileError(f"{path}: cannot be written ({error.strerror}); choose another place") from error
     finally:
         partial.unlink(missing_ok=True)
+
+
+def _kept(tensor: Tensor) -> Tensor:
+    """A tensor as the file keeps it: float16 where the method chose that, else float32."""
+    tensor = tensor.detach().cpu()
+    return tensor if tensor.dtype == torch.float16 else tensor.float()
 
 
 def load(path: Path | str) -> IdentityFile:

@@ -93,7 +93,7 @@ def batch_drawer(latents: Tensor, *, batch_size: int, num_stages: int, num_times
         t = stratified_timesteps(step, batch_size, generator, num_stages=num_stages, num_timesteps=num_timesteps)
         chosen = latents[torch.randint(len(latents), (batch_size,), generator=generator).to(latents.device)]
         noise = torch.randn(chosen.shape, generator=generator).to(chosen)
-        return Batch(chosen, noise, t.to(latents.device))
+        return Batch(chosen, noise, t.to(latents.device), step)
 
     return draw_batch
 

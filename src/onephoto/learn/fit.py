@@ -1,6 +1,6 @@
 """The learning loop, in one screen; it knows neither the method that it trains nor any file."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import partial
@@ -51,29 +51,32 @@ def fit(
 
     draw_batch takes the step's number, from 0, and the generator, the only source of chance. A run started from a State
     repeats the uninterrupted one bit for bit. Whoever iterates saves, logs and stops; it may stop at any report.
-    A method's changed weights are in the backbone as long as the iteration lasts. Raises SettingError when the loss or
-    a gradient is not finite, before the step can spoil the parameters.
+    learning_rate is that of parameters which the method gives no rate of their own; warm-up scales all rates alike.
+    Between steps the backbone is as it was. Raises SettingError when the loss or a gradient is not finite, before the
+    step can spoil the parameters.
     """
     optimizer = torch.optim.AdamW(method.parameters(), lr=learning_rate, weight_decay=weight_decay)
+    rates = [group["lr"] for group in optimizer.param_groups]
     done = 0 if start is None else resume(start, method, optimizer, generator)
-    with method.patched():
-        for step in range(done, steps):
-            batch = draw_batch(step, generator)
-            losses = method.loss(batch)
-            values = finite_values(losses, step)
-            optimizer.zero_grad()
-            losses["loss"].backward()
-            refuse_broken_gradients(method, step)
-            rate = set_learning_rate(optimizer, learning_rate * min(1.0, (step + 1) / (warmup + 1)))
-            optimizer.step()
-            yield StepReport(step + 1, values, rate, partial(capture, step + 1, method, optimizer, generator))
+    for step in range(done, steps):
+        batch = draw_batch(step, generator)
+        losses = method.loss(batch)
+        values = finite_values(losses, step)
+        optimizer.zero_grad()
+        losses["loss"].backward()
+        refuse_broken_gradients(optimizer, step)
+        warm = min(1.0, (step + 1) / (warmup + 1))
+        set_learning_rates(optimizer, [warm * rate for rate in rates])
+        optimizer.step()
+        yield StepReport(
+            step + 1, values, warm * learning_rate, partial(capture, step + 1, method, optimizer, generator)
+        )
 
 
-def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> float:
-    """The rate, after every group of the optimiser has it."""
-    for group in optimizer.param_groups:
+def set_learning_rates(optimizer: torch.optim.Optimizer, rates: Sequence[float]) -> None:
+    """Gives each group of the optimiser its rate."""
+    for group, rate in zip(optimizer.param_groups, rates, strict=True):
         group["lr"] = rate
-    return rate
 
 
 def finite_values(losses: dict[str, Tensor], step: int) -> dict[str, float]:
@@ -87,9 +90,10 @@ def finite_values(losses: dict[str, Tensor], step: int) -> dict[str, float]:
     return values
 
 
-def refuse_broken_gradients(method: Method, step: int) -> None:
+def refuse_broken_gradients(optimizer: torch.optim.Optimizer, step: int) -> None:
     """Raises SettingError when a gradient is not finite: narrow formats overflow there first."""
-    gradients = [parameter.grad for parameter in method.parameters() if parameter.grad is not None]
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
     if not all(bool(gradient.isfinite().all()) for gradient in gradients):
         raise SettingError(f"step {step + 1}: a gradient is not finite; learn in float32 or bfloat16")
 

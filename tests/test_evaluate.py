@@ -259,6 +259,21 @@ def test_both_methods_learn_and_draw_through_the_product(tmp_path: Path, sitters
     assert len(list((tmp_path / "attention").glob("*.npz"))) == 3
 
 
+def test_two_whose_methods_change_weights_fail_their_picture_and_not_the_comparison(
+    tmp_path: Path, sitters: dict[int, Sitter]
+) -> None:
+    backbone = tiny_backbone("sd1")
+    plan = api.compare_plan(
+        backbone, ("dreambooth",), settings=DrawSettings(steps=1), people=(90_000, 90_001), sets=("two people",),
+        prompts_each=1,
+    )  # fmt: skip
+    quick = {"steps": 1, "class_steps": 1}
+    short = tuple(replace(v, learning=dict(v.learning) | quick if v.learning else {}) for v in plan.variants)
+    plan = replace(plan, variants=short)
+    rows = [row for part in api.compare(backbone, plan, tmp_path, sitters=sitters, judge=BrightJudge()) for row in part]
+    assert [(row.method, row.detect, row.id) for row in rows if row.method != BASE] == [("dreambooth", 0, 0)] * 2
+
+
 def test_weights_are_told_apart() -> None:
     first, second = (api.weights_digest(tiny_backbone("sd1")) for _ in range(2))
     assert first == second != api.weights_digest(tiny_backbone("sd2"))

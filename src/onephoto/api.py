@@ -14,6 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from onephoto.backbone.load import Backbone, load_backbone, wrap_pipeline
+from onephoto.backbone.method import WeightChange
 from onephoto.backbone.prompts import is_name, names_in
 from onephoto.backbone.use import People
 from onephoto.backbone.use import use as hooked
@@ -214,16 +215,20 @@ def weight_change(
 
     Raises SettingError for two such people: their weights were never learned together.
     """
-    methods = [(identity, get_method(identity.method)) for identity in identities]
-    changing = [(identity, spec.change) for identity, spec in methods if spec.change is not None]
-    if not changing:
-        return {}, 1.0
+    changing = changing_weights(identities)
     if len(changing) > 1:
         names = " and ".join(f"<{identity.name}>" for identity, _ in changing)
         raise SettingError(f"{names} each change the model's weights; draw them apart, or learn all but one with sefi")
-    identity, change = changing[0]
-    given = {name.lower(): strength for name, strength in (strengths or {}).items()}
-    return change(identity.tensors, identity.metadata), given.get(identity.name, 1.0)
+    for identity, change in changing:
+        given = {name.lower(): strength for name, strength in (strengths or {}).items()}
+        return change(identity.tensors, identity.metadata), given.get(identity.name, 1.0)
+    return {}, 1.0
+
+
+def changing_weights(identities: Sequence[IdentityFile]) -> list[tuple[IdentityFile, WeightChange]]:
+    """Those among these people whose method changes the model's weights, and what reads the change."""
+    changes = [(identity, get_method(identity.method).change) for identity in identities]
+    return [(identity, change) for identity, change in changes if change is not None]
 
 
 @contextmanager
@@ -329,6 +334,9 @@ def compare(
         return learn(backbone, [sitter.photo], request)
 
     def paint(text: str, identities: Sequence[IdentityFile], seed: int) -> Image.Image:
+        if len(changing_weights(identities)) > 1:
+            # They cannot be in one picture: an empty one, in which nobody is found, counts as the method's failure.
+            return Image.new("RGB", (settings.size or backbone.image_size,) * 2, "grey")
         return generate(backbone, text, identities, seeds=[seed], settings=settings)[0]
 
     def look_at(text: str, identities: Sequence[IdentityFile], seed: int) -> Attended:

@@ -52,6 +52,10 @@ class Method(Protocol):
         """What the identity file keeps: detached, on the CPU, float32, or float16 where there is much of it."""
 
 
+WeightChange = Callable[[Mapping[str, Tensor], Mapping[str, Any]], dict[str, Tensor]]
+"""From an identity file's tensors and metadata, what parameters of the U-Net gain, by name."""
+
+
 @dataclass(frozen=True)
 class MethodSpec:
     """A method as the registry knows it.
@@ -59,12 +63,12 @@ class MethodSpec:
     build: (backbone, *, subject, settings, seed=0) -> Method, with all random starts drawn from the seed.
     table: (tensors, metadata) of an identity file -> TokenTable; raises IdentityFileError when they do not belong.
     settings: the frozen dataclass of the method's settings, with its published defaults.
-    change: (tensors, metadata) -> {parameter of the U-Net: what it gains}, for the time of drawing; None for methods
-    that change no weights.
+    change: what the U-Net's weights gain for the time of drawing; None for methods that leave them alone. Raises as
+    table does.
     """
 
     name: str
     build: Callable[..., Method]
     table: Callable[[Mapping[str, Tensor], Mapping[str, Any]], TokenTable]
     settings: type
-    change: Callable[[Mapping[str, Tensor], Mapping[str, Any]], dict[str, Tensor]] | None = None
+    change: WeightChange | None = None

@@ -215,10 +215,13 @@ def inspect(file: Annotated[Path, typer.Argument(help="An identity file, or a pi
         typer.echo(json.dumps(read_settings(file), indent=2, ensure_ascii=False))
         return
     identity = load(file)
-    shapes = {name: tuple(tensor.shape) for name, tensor in identity.tensors.items()}
+    weights = {name: tensor for name, tensor in identity.tensors.items() if name.startswith("unet.")}
     typer.echo(f"<{identity.name}>, a {identity.subject}, learned by {identity.method}; {file.stat().st_size} bytes")
-    for name, shape in shapes.items():
-        typer.echo(f"  {name} {shape}")
+    for name, tensor in identity.tensors.items():
+        if name not in weights:
+            typer.echo(f"  {name} {tuple(tensor.shape)}")
+    if weights:
+        typer.echo(f"  unet.* {len(weights)} tensors, {sum(tensor.numel() for tensor in weights.values())} numbers")
     thumbnail = identity.metadata.get("thumbnail")
     sides = thumbnail_image(thumbnail).size if thumbnail else ()
     typer.echo(f"  thumbnail {' x '.join(map(str, sides)) or 'none'}")

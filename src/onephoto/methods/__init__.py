@@ -15,6 +15,7 @@ _MODULES = {
     "xti": "onephoto.methods.xti",
     "prospect": "onephoto.methods.prospect",
     "cross-initialization": "onephoto.methods.cross_initialization",
+    "dreambooth": "onephoto.methods.dreambooth",
 }
 
 

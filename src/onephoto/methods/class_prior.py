@@ -1,0 +1,106 @@
+"""Prior preservation (Ruiz 2022): while one instance is learned, the class is held where the base model has it."""
+
+from dataclasses import dataclass
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import Tensor
+
+from onephoto.backbone.load import Backbone
+from onephoto.backbone.method import Batch
+from onephoto.backbone.prompts import Conditioning, encode_plain
+from onephoto.errors import ModelError, SettingError
+from onephoto.methods.recipe import THING_PROMPT, Recipe, denoising
+
+TOGETHER = 4
+"""Class pictures drawn at a time."""
+_drawn: WeakKeyDictionary[Backbone, dict[tuple, Tensor]] = WeakKeyDictionary()
+
+
+@dataclass(frozen=True, kw_only=True)
+class PriorRecipe(Recipe):
+    """How a method with prior preservation learns.
+
+    prior_weight is the class term's share of the loss; at 0 no class pictures are drawn. class_images of them (never
+    more than the steps use up) are drawn by the base model under class_prompt ("a photo of a person"), in class_steps
+    steps with guidance class_guidance.
+    """
+
+    prior_weight: float = 1.0
+    class_images: int = 200
+    class_prompt: str | None = None
+    class_steps: int = 50
+    class_guidance: float = 7.5
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.prior_weight < 0 or self.class_images < 1 or self.class_steps < 1:
+            raise SettingError("prior_weight must be 0 or more, class_images and class_steps 1 or more")
+
+
+@dataclass(frozen=True)
+class ClassPrior:
+    """The class as the base model draws it: latents (K, c, h, w), their prompt, and the seed of the steps' chance."""
+
+    latents: Tensor
+    conditioning: Conditioning
+    weight: float
+    seed: int
+
+    def batch(self, step: int, size: int, num_timesteps: int) -> Batch:
+        """Class latents in turn, with noise and timesteps of their own; a step's number decides them all."""
+        generator = torch.Generator().manual_seed((self.seed + 1) * 1_000_003 + step)
+        latents = self.latents[(step * size + torch.arange(size)) % len(self.latents)]
+        noise = torch.randn(latents.shape, generator=generator).to(latents)
+        t = torch.randint(num_timesteps, (size,), generator=generator)
+        return Batch(latents, noise, t.to(latents.device), step)
+
+
+@torch.no_grad()
+def class_prior(backbone: Backbone, recipe: PriorRecipe, subject: str, seed: int) -> ClassPrior | None:
+    """The class pictures of a recipe, drawn by the base model as it stands; None when they have no weight."""
+    if not recipe.prior_weight:
+        return None
+    prompt = recipe.class_prompt or THING_PROMPT.format(subject)
+    count = min(recipe.class_images, recipe.steps * recipe.batch_size)
+    latents = class_latents(backbone, prompt, count, steps=recipe.class_steps, guidance=recipe.class_guidance)
+    return ClassPrior(latents, encode_plain(backbone, prompt), recipe.prior_weight, seed)
+
+
+def class_latents(backbone: Backbone, prompt: str, count: int, *, steps: int, guidance: float) -> Tensor:
+    """Pictures of a prompt as scaled latents (count, c, h, w), seeded by their numbers.
+
+    They are kept as long as the backbone: people learned one after another share them. Raises ModelError for latents
+    that are not numbers.
+    """
+    kept = _drawn.setdefault(backbone, {})
+    key = (prompt, count, steps, guidance)
+    if key not in kept:
+        numbers = torch.arange(count).split(TOGETHER)
+        parts = [_few_latents(backbone, prompt, part.tolist(), steps, guidance) for part in numbers]
+        kept[key] = torch.cat(parts).to(backbone.dtype)
+        if not kept[key].isfinite().all():
+            raise ModelError(f"the model's numbers overflowed in drawing {prompt!r}; use --dtype float32 or bfloat16")
+    return kept[key]
+
+
+def _few_latents(backbone: Backbone, prompt: str, seeds: list[int], steps: int, guidance: float) -> Tensor:
+    side = backbone.image_size
+    return backbone.pipeline(
+        prompt, num_inference_steps=steps, guidance_scale=guidance, num_images_per_prompt=len(seeds), height=side,
+        width=side, generator=[torch.Generator().manual_seed(seed) for seed in seeds], output_type="latent",
+    ).images  # fmt: skip
+
+
+def preserving_loss(
+    backbone: Backbone, batch: Batch, conditioning: Conditioning, prior: ClassPrior | None
+) -> dict[str, Tensor]:
+    """L = L_denoise(the photo, "V* person") + weight * L_denoise(class pictures, "person"); without a prior the first.
+
+    Two passes through the U-Net; DreamBooth's formula, in which the script takes both halves in one.
+    """
+    denoise = denoising(backbone, batch, conditioning)
+    if prior is None:
+        return {"loss": denoise, "denoising": denoise}
+    own = denoising(backbone, prior.batch(batch.step, len(batch.latents), backbone.num_timesteps), prior.conditioning)
+    return {"loss": denoise + prior.weight * own, "denoising": denoise, "prior": own}

@@ -15,12 +15,19 @@ from onephoto.backbone.load import Backbone
 from onephoto.errors import IdentityFileError, ModelError
 from onephoto.generate.draw import DrawSettings
 from onephoto.identity.file import load, save
-from onephoto.methods import get_method
+from onephoto.methods import celeb_basis, get_method
 
 NAMES = ("red bear", "old man", "teddy dog")
-SETTINGS: dict[str, dict[str, Any]] = {"xti": {}, "prospect": {}, "cross-initialization": {"names": NAMES}}
+SETTINGS: dict[str, dict[str, Any]] = {
+    "xti": {}, "prospect": {}, "celeb-basis": {"names": NAMES}, "cross-initialization": {"names": NAMES},
+}  # fmt: skip
 """What each method's settings need on a tiny model."""
 SMALL = {"steps": 4, "batch_size": 2, "learning_rate": 0.05}
+
+
+@pytest.fixture(autouse=True)
+def any_picture_shows_a_face(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(celeb_basis, "face_vector", lambda picture: np.linspace(-1, 1, 128))
 
 
 @pytest.fixture(scope="module", params=["sd1", "sd2"])

@@ -74,7 +74,9 @@ def test_every_registered_method_keeps_the_interface(backbone: Backbone) -> None
     for name in method_names():
         spec = get_method(name)
         names = {"names": ("old man", "red dog")} if "names" in spec.settings.__dataclass_fields__ else {}
-        method = spec.build(backbone, subject="person", settings=replace(spec.settings(), steps=1, **names), seed=1)
+        seen = {"photos": [None], "network": lambda photo: [1.0, 2.0]} if spec.sees_photos else {}
+        settings = replace(spec.settings(), steps=1, **names)
+        method = spec.build(backbone, subject="person", settings=settings, seed=1, **seen)
         assert method.name == spec.name == name
         state = method.state_dict()
         method.load_state_dict(state)

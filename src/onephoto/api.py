@@ -78,7 +78,8 @@ class Learning:
         known = {field: value for field, value in (request.settings or {}).items() if value is not None}
         self.backbone, self.request, self.path = backbone, request, checkpoint_path
         self.settings = replace(spec.settings(), **known)
-        self.method = spec.build(backbone, subject=request.subject, settings=self.settings, seed=request.seed)
+        seen = {"photos": photos} if spec.sees_photos else {}
+        self.method = spec.build(backbone, subject=request.subject, settings=self.settings, seed=request.seed, **seen)
         self.thumbnail = {"thumbnail": thumbnail_of(photos[0])} if request.thumbnail else {}
         facts = {"request": asdict(request) | {"settings": asdict(self.settings)}, "model": backbone.model_id}
         # As a checkpoint gives them back: JSON makes lists of tuples, and a list never equals a tuple.

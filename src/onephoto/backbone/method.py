@@ -65,6 +65,7 @@ class MethodSpec:
     settings: the frozen dataclass of the method's settings, with its published defaults.
     change: what the U-Net's weights gain for the time of drawing; None for methods that leave them alone. Raises as
     table does.
+    sees_photos: whether build also takes the photos themselves, as photos=, and not their latents alone.
     """
 
     name: str
@@ -72,3 +73,4 @@ class MethodSpec:
     table: Callable[[Mapping[str, Tensor], Mapping[str, Any]], TokenTable]
     settings: type
     change: WeightChange | None = None
+    sees_photos: bool = False

@@ -14,6 +14,7 @@ _MODULES = {
     "textual-inversion": "onephoto.methods.textual_inversion",
     "xti": "onephoto.methods.xti",
     "prospect": "onephoto.methods.prospect",
+    "celeb-basis": "onephoto.methods.celeb_basis",
     "cross-initialization": "onephoto.methods.cross_initialization",
     "dreambooth": "onephoto.methods.dreambooth",
 }

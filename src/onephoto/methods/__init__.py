@@ -17,6 +17,7 @@ _MODULES = {
     "celeb-basis": "onephoto.methods.celeb_basis",
     "cross-initialization": "onephoto.methods.cross_initialization",
     "dreambooth": "onephoto.methods.dreambooth",
+    "dreambooth-lora": "onephoto.methods.dreambooth_lora",
 }
 
 

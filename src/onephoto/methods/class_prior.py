@@ -1,5 +1,6 @@
 """Prior preservation (Ruiz 2022): while one instance is learned, the class is held where the base model has it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from weakref import WeakKeyDictionary
 
@@ -11,6 +12,7 @@ from onephoto.backbone.method import Batch
 from onephoto.backbone.prompts import Conditioning, encode_plain
 from onephoto.errors import ModelError, SettingError
 from onephoto.methods.recipe import THING_PROMPT, Recipe, denoising
+from onephoto.methods.weights import WeightMethod
 
 TOGETHER = 4
 """Class pictures drawn at a time."""
@@ -92,15 +94,26 @@ def _few_latents(backbone: Backbone, prompt: str, seeds: list[int], steps: int, 
     ).images  # fmt: skip
 
 
-def preserving_loss(
-    backbone: Backbone, batch: Batch, conditioning: Conditioning, prior: ClassPrior | None
-) -> dict[str, Tensor]:
-    """L = L_denoise(the photo, "V* person") + weight * L_denoise(class pictures, "person"); without a prior the first.
+class PreservingMethod(WeightMethod):
+    """A person learned as changed weights under the photo's loss and the class's.
 
-    Two passes through the U-Net; DreamBooth's formula, in which the script takes both halves in one.
+    L = L_denoise(the photo, "V* person") + w L_denoise(class pictures, "person"), in two passes through the U-Net where
+    the public scripts take both halves in one; at w = 0 the first term alone.
     """
-    denoise = denoising(backbone, batch, conditioning)
-    if prior is None:
-        return {"loss": denoise, "denoising": denoise}
-    own = denoising(backbone, prior.batch(batch.step, len(batch.latents), backbone.num_timesteps), prior.conditioning)
-    return {"loss": denoise + prior.weight * own, "denoising": denoise, "prior": own}
+
+    def __init__(
+        self, backbone: Backbone, *, subject: str, settings: PriorRecipe, marks: Mapping[str, Tensor], seed: int
+    ):
+        """The seed decides noise and timesteps of the class pictures."""
+        super().__init__(backbone, subject=subject, settings=settings, marks=marks)
+        self.prior = class_prior(backbone, settings, subject, seed)
+
+    def loss(self, batch: Batch) -> dict[str, Tensor]:
+        """Both terms as "denoising" and "prior"."""
+        with self.patched():
+            denoise = denoising(self.backbone, batch, self.conditioning())
+            if self.prior is None:
+                return {"loss": denoise, "denoising": denoise}
+            pictures = self.prior.batch(batch.step, len(batch.latents), self.backbone.num_timesteps)
+            own = denoising(self.backbone, pictures, self.prior.conditioning)
+        return {"loss": denoise + self.prior.weight * own, "denoising": denoise, "prior": own}

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from onephoto.backbone.load import Backbone
-from onephoto.backbone.method import Batch, MethodSpec
+from onephoto.backbone.method import MethodSpec
 from onephoto.backbone.weights import own_weights
-from onephoto.methods.class_prior import PriorRecipe, class_prior, preserving_loss
+from onephoto.methods.class_prior import PreservingMethod, PriorRecipe
 from onephoto.methods.embedding import read_single_table
-from onephoto.methods.weights import Differences, WeightMethod, change, fixed_marks
+from onephoto.methods.weights import Differences, change, fixed_marks
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +28,7 @@ class DreamBoothSettings(PriorRecipe):
     identifier: str = "sks"
 
 
-class DreamBooth(WeightMethod):
+class DreamBooth(PreservingMethod):
     """One person, learned as a difference of every weight of the U-Net.
 
     L = |e - e_theta(x_t, "a photo of the face of sks person")|^2 + w |e' - e_theta(x'_t, "a photo of a person")|^2,
@@ -40,9 +40,9 @@ class DreamBooth(WeightMethod):
 
     def __init__(self, backbone: Backbone, *, subject: str, settings: DreamBoothSettings, seed: int = 0):
         """The seed decides noise and timesteps of the class pictures."""
-        super().__init__(backbone, subject=subject, settings=settings, marks=fixed_marks(backbone, settings.identifier))
+        marks = fixed_marks(backbone, settings.identifier)
+        super().__init__(backbone, subject=subject, settings=settings, marks=marks, seed=seed)
         self.differences = Differences(backbone.unet, own_weights(backbone.unet))
-        self.prior = class_prior(backbone, settings, subject, seed)
 
     def trained(self) -> dict[str, nn.Parameter]:
         """The difference of every weight."""
@@ -55,11 +55,6 @@ class DreamBooth(WeightMethod):
     def kept(self) -> dict[str, Tensor]:
         """The differences: "unet.<parameter>", float16."""
         return self.differences.kept()
-
-    def loss(self, batch: Batch) -> dict[str, Tensor]:
-        """L_denoise of the photo plus prior_weight times that of class pictures."""
-        with self.patched():
-            return preserving_loss(self.backbone, batch, self.conditioning(), self.prior)
 
 
 SPEC = MethodSpec(DreamBooth.name, DreamBooth, read_single_table, DreamBoothSettings, change)

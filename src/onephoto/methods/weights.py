@@ -44,21 +44,21 @@ class Differences:
 class WeightMethod:
     """A person learned as changed weights and as a word of its own before the class word: "V* person".
 
-    A method says what trains (`trained`), which parts it puts into the U-Net (`parts`), what of them the file keeps
-    (`kept`), and its loss.
+    A method says what trains beside the marks (`trained`), which parts it puts into the U-Net (`parts`), what of them
+    the file keeps (`kept`), and its loss.
     """
 
     name: str
 
     def __init__(self, backbone: Backbone, *, subject: str, settings: Recipe, marks: Mapping[str, Tensor]):
-        """marks: what stands before the class word for each text encoder, (n, width)."""
+        """marks: what stands before the class word for each text encoder, (n, width); parameters train."""
         self.backbone, self.subject, self.marks = backbone, subject, marks
         self.prompt = learning_prompt(settings, subject)
         self.words = {name: rows.float() for name, rows in backbone.class_vectors(subject).items()}
 
     def trained(self) -> dict[str, nn.Parameter]:
-        """All that trains, by name."""
-        raise NotImplementedError
+        """All that trains, by name: the marks, if they do."""
+        return {f"marks.{name}": rows for name, rows in self.marks.items() if isinstance(rows, nn.Parameter)}
 
     def parts(self) -> Mapping[str, Tensor] | Mapping[str, nn.Module]:
         """Parameters or submodules of the U-Net, by name, as they stand, with gradients to what trains."""

@@ -12,7 +12,6 @@ from onephoto.world.figure import ARM_POSES, EXPRESSIONS, LASHES, Posed, posed, 
 from onephoto.world.looks import AGE_WORDS, FRECKLED
 from onephoto.world.measures import SPANS, WORDS, face_measures
 from onephoto.world.names import NAMED, NAMED_THINGS, every_name, name_of, seed_of, thing_name
-from onephoto.world.object_phrases import KINDS
 from onephoto.world.people import (
     DEVELOPMENT,
     FINAL,
@@ -24,6 +23,7 @@ from onephoto.world.people import (
     person,
     shape_names,
 )
+from onephoto.world.thing_phrases import KINDS
 
 PEOPLE = [person(seed) for seed in range(200)]
 

@@ -1,4 +1,4 @@
-"""Commands on the synthetic people: render, sheet, person, judge."""
+"""Commands on the synthetic people and things: render, sheet, person, thing, judge."""
 
 from pathlib import Path
 from typing import Annotated
@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 app = typer.Typer(no_args_is_help=True)
+SUBJECT = "Who or what is shown: person, plush toy, car, chair or dog; seeds are then those of the things."
 
 
 @app.command()
@@ -17,9 +18,13 @@ def render(
     size: Annotated[int, typer.Option(help="Side in pixels.")] = 128,
     workers: Annotated[int, typer.Option(help="Processes.")] = 1,
     pairs: Annotated[float, typer.Option(min=0, max=1, help="Share of pictures that show two people.")] = 0.05,
+    things: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of pictures that show a plush toy, car, chair or dog instead.")
+    ] = 0.0,
+    subject: Annotated[str, typer.Option(help=SUBJECT)] = "person",
     seed: int = 0,
 ) -> None:
-    """Render pictures of people with their captions and facts."""
+    """Render pictures of people, or of things, with their captions and facts."""
     from rich.progress import Progress
 
     from onephoto.world.dataset import render as render_set
@@ -27,7 +32,8 @@ def render(
     with Progress() as bar:
         task = bar.add_task("rendering", total=None)
         render_set(
-            folder, range(first, first + people), shots, size=size, workers=workers, pairs=pairs, seed=seed,
+            folder, range(first, first + people), shots, size=size, workers=workers, pairs=pairs, things=things,
+            subject=subject, seed=seed,
             progress=lambda done, total: bar.update(task, completed=done, total=total),
         )  # fmt: skip
     typer.echo(folder)
@@ -41,12 +47,14 @@ def sheet(
     shots: Annotated[int, typer.Option(help="Pictures a person.")] = 8,
     size: Annotated[int, typer.Option(help="Side of a picture in pixels.")] = 128,
     enlarge: Annotated[int, typer.Option(help="How many times larger the sheet shows it.")] = 1,
+    subject: Annotated[str, typer.Option(help=SUBJECT)] = "person",
     seed: int = 0,
 ) -> None:
-    """Draw a contact sheet of people and shots."""
+    """Draw a contact sheet of people, or of things, and shots."""
     from onephoto.world.sheet import contact_sheet
 
-    contact_sheet(range(first, first + people), shots, size=size, seed=seed, enlarge=enlarge).save(out)
+    seeds = range(first, first + people)
+    contact_sheet(seeds, shots, size=size, seed=seed, enlarge=enlarge, subject=subject).save(out)
     typer.echo(out)
 
 
@@ -66,6 +74,25 @@ def person(seed: Annotated[int, typer.Argument(help="Seed of the person; the fir
         if field.name != "sex" and value not in (None, False, ()):
             text = ", ".join(value) if isinstance(value, tuple) else ("yes" if value is True else value)
             typer.echo(f"  {field.name.replace('_', ' '):12} {text}")
+
+
+@app.command()
+def thing(
+    kind: Annotated[str, typer.Argument(help="plush toy, car, chair or dog.")],
+    seed: Annotated[int, typer.Argument(help="Seed of the thing; the first 64 of each kind have names.")],
+) -> None:
+    """Print a thing's identity card."""
+    from dataclasses import asdict
+
+    from onephoto.world.thing_captions import words_for
+    from onephoto.world.things import thing as thing_of
+
+    one = thing_of(kind, seed)
+    typer.echo(f"{one.name or 'unnamed'} (seed {seed}), {words_for(one)}")
+    for name, value in asdict(one).items():
+        if name not in ("seed", "name") and value not in (None, False):
+            text = f"{value:.2f}" if isinstance(value, float) else "yes" if value is True else value
+            typer.echo(f"  {name:10} {text}")
 
 
 @app.command()

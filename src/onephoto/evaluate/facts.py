@@ -42,9 +42,9 @@ ALSO = MappingProxyType({("expression", "smiling"): ("grin",)})
 def visible_facts(facts: Mapping[str, Any]) -> dict[str, str]:
     """The facts of CHOICES that can be seen in a picture with these `world.picture.facts_of`; others are left out.
 
-    Of two people only the scene counts, since all else differs between them.
+    Of two people only the scene counts, since all else differs between them, and so it is with things.
     """
-    if "beside" in facts:
+    if "beside" in facts or "person" not in facts:
         return {"scene": facts["scene"]}
     found = {"scene": facts["scene"], "sex": facts["sex"], "age": facts["age"]}
     return found | _face(facts) | _hair(facts) | _things(facts) | _body(facts)

@@ -7,7 +7,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from onephoto.world import looks, measures, object_phrases, phrases, props, wardrobe
+from onephoto.world import looks, measures, phrases, props, thing_phrases, wardrobe
 from onephoto.world.indoors import BRICK_RGB, DOOR_RGB, STUDIO_RGB
 from onephoto.world.people import EYE_COLOURS, HAIR_COLOURS, LIPSTICKS, Person, describe
 from onephoto.world.shots import Shot, as_shown
@@ -43,14 +43,15 @@ def looks_of(person: Person) -> looks.Looks:
     return describe(person)
 
 
-def _one(rng: np.random.Generator, choices: Collection[str]) -> str:
+def one_of(rng: np.random.Generator, choices: Collection[str]) -> str:
+    """A random phrase."""
     return str(rng.choice(list(choices)))
 
 
-def _filled(rng: np.random.Generator, choices: Collection[str], colour: str | None) -> str:
+def filled(rng: np.random.Generator, choices: Collection[str], colour: str | None) -> str:
     """A random phrase, with the colour where it has room for one; without a colour only phrases that need none."""
     possible = [phrase for phrase in choices if colour or "{colour}" not in phrase]
-    phrase = _one(rng, possible).format(colour=colour)
+    phrase = one_of(rng, possible).format(colour=colour)
     return re.sub(r"\ba (?=[aeiou])", "an ", phrase)
 
 
@@ -61,7 +62,7 @@ def facing(shot: Shot) -> float:
 
 def scene_phrase(shot: Shot, scenery: Scenery, rng: np.random.Generator) -> str:
     """Where the picture was taken."""
-    return _filled(rng, phrases.SCENE_PHRASES[shot.scene], scenery.colour)
+    return filled(rng, phrases.SCENE_PHRASES[shot.scene], scenery.colour)
 
 
 def _expression(shot: Shot, scenery: Scenery, rng: np.random.Generator) -> str | None:
@@ -69,42 +70,42 @@ def _expression(shot: Shot, scenery: Scenery, rng: np.random.Generator) -> str |
     hidden_eyes = shot.expression == "eyes closed" and any(t.kind == "sunglasses" for t in shot.worn)
     if abs(facing(shot)) > NO_FACE or hidden_eyes:
         return None
-    return _one(rng, phrases.EXPRESSION_PHRASES[shot.expression])
+    return one_of(rng, phrases.EXPRESSION_PHRASES[shot.expression])
 
 
 def _clothes(shot: Shot, scenery: Scenery, rng: np.random.Generator) -> str | None:
     if "clothes" not in scenery.visible:
         return None
     plain = shot.view == "close" or rng.random() < 0.3
-    return _one(rng, phrases.DRESSED).format(what=clothes_phrase(shot.clothes, rng, plain=plain))
+    return one_of(rng, phrases.DRESSED).format(what=clothes_phrase(shot.clothes, rng, plain=plain))
 
 
 def _worn(shot: Shot, scenery: Scenery, rng: np.random.Generator) -> str | None:
     """Everything worn that can be seen."""
-    said = [_filled(rng, phrases.WORN_PHRASES[t.kind], t.colour) for t in shot.worn if t.kind in scenery.visible]
-    return _one(rng, phrases.WEARING).format(what=" and ".join(said)) if said else None
+    said = [filled(rng, phrases.WORN_PHRASES[t.kind], t.colour) for t in shot.worn if t.kind in scenery.visible]
+    return one_of(rng, phrases.WEARING).format(what=" and ".join(said)) if said else None
 
 
 def _hands(shot: Shot, scenery: Scenery, rng: np.random.Generator) -> str | None:
     """What the hands do; waving and the like is seen in the upper view alone."""
     if shot.held is not None:
         seen = shot.held.kind in scenery.visible
-        return _filled(rng, phrases.HELD_PHRASES[shot.held.kind], shot.held.colour) if seen else None
+        return filled(rng, phrases.HELD_PHRASES[shot.held.kind], shot.held.colour) if seen else None
     arms = phrases.ARM_PHRASES[shot.arms]
-    return _one(rng, arms) if arms and shot.view == "upper" else None
+    return one_of(rng, arms) if arms and shot.view == "upper" else None
 
 
 def _seat(shot: Shot, scenery: Scenery, rng: np.random.Generator) -> str | None:
     if shot.seated is None or "chair" not in scenery.visible:
         return None
-    return _filled(rng, phrases.SEAT_PHRASES, shot.seated.colour)
+    return filled(rng, phrases.SEAT_PHRASES, shot.seated.colour)
 
 
 def _turn(shot: Shot, scenery: Scenery, rng: np.random.Generator) -> str | None:
     angle = facing(shot)
     if abs(angle) < FULL_FACE and shot.eye_contact and shot.expression != "eyes closed":
-        return _one(rng, phrases.TURN_PHRASES["front"])
-    return _one(rng, phrases.TURN_PHRASES["right" if angle > 0 else "left"]) if abs(angle) > TURNED else None
+        return one_of(rng, phrases.TURN_PHRASES["front"])
+    return one_of(rng, phrases.TURN_PHRASES["right" if angle > 0 else "left"]) if abs(angle) > TURNED else None
 
 
 Feature = Callable[[Shot, Scenery, np.random.Generator], str | None]
@@ -201,7 +202,7 @@ def features_of(shot: Shot, scenery: Scenery, rng: np.random.Generator, count: i
 def _opening(shot: Shot, who: str, rng: np.random.Generator) -> str:
     """The opening with the person in it; the face is spoken of where it is large."""
     face = shot.view != "upper" and rng.random() < 0.6
-    return _one(rng, phrases.FACE_OPENINGS if face else phrases.OPENINGS).format(who=who)
+    return one_of(rng, phrases.FACE_OPENINGS if face else phrases.OPENINGS).format(who=who)
 
 
 def caption(
@@ -229,7 +230,7 @@ def captions(person: Person, shot: Shot, scenery: Scenery, rng: np.random.Genera
     stranger = replace(person, name=None)
     said = [(person, details) for details in TEMPERS]
     said += [(stranger, details) for details in TEMPERS[:2]] if person.name is not None else []
-    return tuple(caption(who, shot, scenery, rng, detail=_one(rng, details)) for who, details in said)
+    return tuple(caption(who, shot, scenery, rng, detail=one_of(rng, details)) for who, details in said)
 
 
 def _words(text: str) -> list[str]:
@@ -250,10 +251,10 @@ def _spoken() -> Iterator[Iterable[str]]:
     yield looks.BEARD_PHRASES.values()
     yield [words for *_, little, much in measures.WORDS.values() for words in (little, much)]
     yield ("hair", "skin", "eyes", "freckles", "lipstick", "a", "an", "beard")
-    for table in (object_phrases.NOUNS, object_phrases.FORM_NOUNS, object_phrases.FEATURES, object_phrases.POSES,
-                  object_phrases.SIDES, object_phrases.PLACES):  # fmt: skip
+    for table in (thing_phrases.NOUNS, thing_phrases.FORM_NOUNS, thing_phrases.FEATURES, thing_phrases.POSES,
+                  thing_phrases.SIDES, thing_phrases.PLACES):  # fmt: skip
         yield from table.values()
-    yield from (object_phrases.COLOURED, object_phrases.NAMED, object_phrases.COLOUR_RGB)
+    yield from (thing_phrases.COLOURED, thing_phrases.NAMED, thing_phrases.COLOUR_RGB)
 
 
 def vocabulary() -> list[str]:

@@ -16,15 +16,23 @@ from onephoto.world.pair import sample_pair, take_pair
 from onephoto.world.people import person
 from onephoto.world.picture import Picture, take_picture
 from onephoto.world.shots import sample_shot
+from onephoto.world.thing_picture import sample_view, take_thing
+from onephoto.world.things import KINDS, thing
 
 SHARD = 512
 """About how many pictures lie in a shard; a person's pictures always lie in one."""
+PERSON = "person"
+THING_STREAM = 7
+"""Sets the random numbers of things apart, so that people's pictures stay as they are whatever share shows things."""
 SINGLE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 
 
 @dataclass(frozen=True)
 class Shard:
-    """People of one shard and how they are taken; its number orders and names it."""
+    """Seeds of one shard and how their people or things are taken; its number orders and names it.
+
+    `subject` is PERSON or a kind of thing; `things` is the share of people's pictures that show a thing instead.
+    """
 
     number: int
     people: range
@@ -32,6 +40,8 @@ class Shard:
     size: int
     seed: int
     pairs: float
+    things: float = 0.0
+    subject: str = PERSON
 
     def paths(self, folder: Path) -> tuple[Path, Path]:
         """The shard's files: pixels and records."""
@@ -39,12 +49,16 @@ class Shard:
         return stem.with_suffix(".npy"), stem.with_suffix(".jsonl")
 
 
-def shards_of(people: range, shots_per_person: int, *, size: int, seed: int, pairs: float = 0.0) -> list[Shard]:
-    """Divide people into shards, independently of who renders them."""
+def shards_of(
+    people: range, shots_per_person: int, *, size: int, seed: int, pairs: float = 0.0, things: float = 0.0,
+    subject: str = PERSON,
+) -> list[Shard]:  # fmt: skip
+    """Divide seeds into shards, independently of who renders them."""
     each = max(1, SHARD // shots_per_person)
     starts = range(0, len(people), each)
     return [
-        Shard(k, people[first : first + each], shots_per_person, size, seed, pairs) for k, first in enumerate(starts)
+        Shard(k, people[first : first + each], shots_per_person, size, seed, pairs, things, subject)
+        for k, first in enumerate(starts)
     ]
 
 
@@ -52,7 +66,19 @@ def pictures_of(shard: Shard) -> Iterator[Picture]:
     """The pictures of a shard; each depends on the shard's settings, the person and its own number alone."""
     for seed in shard.people:
         for number in range(shard.shots_per_person):
-            yield _picture(shard, seed, np.random.default_rng([shard.seed, seed, number]))
+            rng = np.random.default_rng([shard.seed, seed, number, THING_STREAM])
+            if shard.subject != PERSON:
+                yield picture_of_thing(shard.subject, seed, rng, size=shard.size)
+            elif shard.things and rng.random() < shard.things:
+                yield picture_of_thing(str(rng.choice(list(KINDS))), seed, rng, size=shard.size)
+            else:
+                yield _picture(shard, seed, np.random.default_rng([shard.seed, seed, number]))
+
+
+def picture_of_thing(kind: str, seed: int, rng: np.random.Generator, *, size: int) -> Picture:
+    """A random picture of the thing of a kind and seed."""
+    one = thing(kind, seed)
+    return take_thing(one, sample_view(rng, one), size=size)
 
 
 def _picture(shard: Shard, seed: int, rng: np.random.Generator) -> Picture:
@@ -109,21 +135,28 @@ def render(
     workers: int = 1,
     seed: int = 0,
     pairs: float = 0.05,
+    things: float = 0.0,
+    subject: str = PERSON,
     progress: Callable[[int, int], None] | None = None,
 ) -> int:
     """Render people x shots into a folder and return the number of pictures; finished shards are kept.
 
-    `pairs` is the share of pictures that show somebody else of the shard too. The result is the same for any number of
-    workers. `progress(done, total)` is called after each shard. Raises
-    WorldError for an empty range, or a folder begun with other settings.
+    `pairs` is the share of pictures that show somebody else of the shard too, `things` the share that shows a thing in
+    place of a person (of the person's seed, and any kind); with a kind as `subject` all are of things of that kind and
+    these seeds. The result is the same for any number of workers. `progress(done, total)` is called after each shard.
+    Raises WorldError for an empty range, an unknown subject, or a folder begun with other settings.
     """
     if not len(people) or shots_per_person < 1:
         raise WorldError("nothing to render: give at least one person and one shot each")
+    if subject not in (PERSON, *KINDS):
+        raise WorldError(f"no subject {subject!r}; known: {', '.join((PERSON, *KINDS))}")
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
+    # Settings at their defaults are left out, so that folders of earlier versions are gone on with.
+    later = ({"things": things} if things else {}) | ({"subject": subject} if subject != PERSON else {})
     _settled(folder, {"people": [people.start, people.stop, people.step], "shots_per_person": shots_per_person,
-                      "size": size, "seed": seed, "pairs": pairs})  # fmt: skip
-    shards = shards_of(people, shots_per_person, size=size, seed=seed, pairs=pairs)
+                      "size": size, "seed": seed, "pairs": pairs} | later)  # fmt: skip
+    shards = shards_of(people, shots_per_person, size=size, seed=seed, pairs=pairs, things=things, subject=subject)
     total, done = len(people) * shots_per_person, 0
     for count in _written(shards, folder, workers):
         done += count

@@ -5,7 +5,7 @@ from functools import lru_cache
 import numpy as np
 
 from onephoto.errors import WorldError
-from onephoto.world.object_phrases import KINDS
+from onephoto.world.thing_phrases import KINDS
 
 NAMED = 3000
 """People with seeds below this have a name."""

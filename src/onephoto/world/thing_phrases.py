@@ -1,7 +1,4 @@
-"""What captions can say about plush toys, cars, chairs and dogs: every phrase by the fact that it states.
-
-`{c}` is the colour, `{second}` the second colour, `{extra}` the colour of what is worn or added.
-"""
+"""What captions can say about plush toys, cars, chairs and dogs: every phrase by the fact that it states."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -56,19 +53,19 @@ FEATURES: Phrases = MappingProxyType(
         "pointed ears": ("with pointed ears",),
         "floppy ears": ("with floppy ears", "with hanging ears"),
         "trunk": ("with a long trunk",),
-        "belly": ("with a {second} belly",),
-        "spots": ("with {second} spots", "with spots"),
-        "stripes": ("with {second} stripes", "with stripes"),
-        "patches": ("with {second} patches", "with a {second} patch"),
-        "bow": ("with a {extra} bow", "wearing a {extra} bow", "with a bow tie"),
-        "scarf": ("with a {extra} scarf", "wearing a {extra} scarf"),
+        "belly": ("with a {colour} belly",),
+        "spots": ("with {colour} spots", "with spots"),
+        "stripes": ("with {colour} stripes", "with stripes"),
+        "patches": ("with {colour} patches", "with a {colour} patch"),
+        "bow": ("with a {colour} bow", "wearing a {colour} bow", "with a bow tie"),
+        "scarf": ("with a {colour} scarf", "wearing a {colour} scarf"),
         "big head": ("with a big head",),
         "small head": ("with a small head",),
         "thin": ("with a thin body", "with long legs"),
         "chubby": ("with a round body", "with a fat belly"),
-        "roof": ("with a {second} roof",),
-        "one stripe": ("with a {second} stripe", "with a {second} stripe along the middle"),
-        "lower half": ("with {second} doors", "with {second} sides"),
+        "roof": ("with a {colour} roof",),
+        "one stripe": ("with a {colour} stripe", "with a {colour} stripe along the middle"),
+        "lower half": ("with {colour} doors", "with {colour} sides"),
         "big wheels": ("with big wheels",),
         "small wheels": ("with small wheels",),
         "round lights": ("with round headlights", "with round lights"),
@@ -86,7 +83,7 @@ FEATURES: Phrases = MappingProxyType(
         "slatted back": ("with a slatted back", "with bars in the back"),
         "ladder back": ("with a ladder back", "with rails in the back"),
         "solid back": ("with a solid back",),
-        "cushion": ("with a {extra} cushion", "with a cushion on the seat"),
+        "cushion": ("with a {colour} cushion", "with a cushion on the seat"),
         "wide seat": ("with a wide seat",),
         "narrow seat": ("with a narrow seat",),
         "thick legs": ("with thick legs",),
@@ -103,24 +100,23 @@ FEATURES: Phrases = MappingProxyType(
         "long tail": ("with a long tail",),
         "curled tail": ("with a curled tail",),
         "short tail": ("with a short tail",),
-        "chest": ("with a {second} chest",),
-        "paws": ("with {second} paws", "with {second} feet"),
-        "saddle": ("with a {second} back",),
-        "mask": ("with a {second} face",),
-        "collar": ("with a {extra} collar", "wearing a {extra} collar", "wearing a collar"),
+        "chest": ("with a {colour} chest",),
+        "paws": ("with {colour} paws", "with {colour} feet"),
+        "saddle": ("with a {colour} back",),
+        "mask": ("with a {colour} face",),
+        "collar": ("with a {colour} collar", "wearing a {colour} collar", "wearing a collar"),
     }
 )
 """Shape, pattern and what is added."""
 
 POSES: Phrases = MappingProxyType(
-    {"sitting": ("sitting", "sitting on the ground"), "standing": ("standing", "standing still"), "": ()}
+    {"sitting": ("sitting", "sitting on the ground"), "standing": ("standing", "standing still"), "still": ()}
 )
 SIDES: Phrases = MappingProxyType(
     {
         "front": ("seen from the front",),
         "side": ("seen from the side", "from the side"),
         "back": ("seen from behind", "from behind"),
-        "": (),
     }
 )
 COLOUR_RGB: Mapping[str, tuple[int, int, int]] = MappingProxyType(
@@ -133,17 +129,18 @@ COLOUR_RGB: Mapping[str, tuple[int, int, int]] = MappingProxyType(
     }
 )  # fmt: skip
 """Colours of things, sRGB."""
-COLOURED = ("a {c} {noun}", "a {c} {noun}", "a {noun} in {c}", "a {c} and {second} {noun}")
+COLOURED = ("{colour} {noun}", "{colour} {noun}", "{colour} {noun}", "{colour} and {second} {noun}")
+"""A thing without a name; the last says its pattern's colours and is left out where there is no pattern."""
 NAMED = ("{name}", "{name}", "{name}", "{name} the {noun}", "the {noun} {name}")
 """How a thing with a name is spoken of."""
 PLACES: Phrases = MappingProxyType(
     {
         "room": ("on the floor", "on the floor of a room"),
-        "snow": ("on the snow", "standing in the snow"),
+        "snow": ("on the snow",),
         "beach": ("on the sand", "on the beach"),
         "field": ("in the grass", "on the grass"),
         "city": ("on the street", "on a street in the city"),
-        "garage": ("parked in front of a garage", "in front of a garage door"),
+        "garage": ("in front of a garage door",),
     }
 )
 """Where things stand, besides what is said of people's scenes."""

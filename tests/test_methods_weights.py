@@ -31,6 +31,7 @@ TEXT = "a photo of <alice> at the beach"
 QUICK = {
     "dreambooth": {"class_steps": 1},
     "dreambooth-lora": {"class_steps": 1},
+    "custom-diffusion": {"class_steps": 1},
 }  # fmt: skip
 
 backbone_of = lru_cache(maxsize=None)(tiny_backbone)

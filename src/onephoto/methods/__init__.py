@@ -18,6 +18,7 @@ _MODULES = {
     "cross-initialization": "onephoto.methods.cross_initialization",
     "dreambooth": "onephoto.methods.dreambooth",
     "dreambooth-lora": "onephoto.methods.dreambooth_lora",
+    "custom-diffusion": "onephoto.methods.custom_diffusion",
 }
 
 

@@ -1,7 +1,7 @@
 """Prior preservation (Ruiz 2022): while one instance is learned, the class is held where the base model has it."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 from weakref import WeakKeyDictionary
 
 import torch
@@ -101,11 +101,9 @@ class PreservingMethod(WeightMethod):
     the public scripts take both halves in one; at w = 0 the first term alone.
     """
 
-    def __init__(
-        self, backbone: Backbone, *, subject: str, settings: PriorRecipe, marks: Mapping[str, Tensor], seed: int
-    ):
-        """The seed decides noise and timesteps of the class pictures."""
-        super().__init__(backbone, subject=subject, settings=settings, marks=marks)
+    def __init__(self, backbone: Backbone, *, settings: PriorRecipe, subject: str, seed: int, **rest: Any):
+        """The seed decides noise and timesteps of the class pictures; the rest is WeightMethod's."""
+        super().__init__(backbone, settings=settings, subject=subject, **rest)
         self.prior = class_prior(backbone, settings, subject, seed)
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:

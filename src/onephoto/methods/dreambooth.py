@@ -1,16 +1,13 @@
 """DreamBooth (Ruiz 2022): the whole U-Net learns that a rare word before the class word means this one."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-
-from torch import Tensor, nn
 
 from onephoto.backbone.load import Backbone
 from onephoto.backbone.method import MethodSpec
 from onephoto.backbone.weights import own_weights
 from onephoto.methods.class_prior import PreservingMethod, PriorRecipe
 from onephoto.methods.embedding import read_single_table
-from onephoto.methods.weights import Differences, change, fixed_marks
+from onephoto.methods.weights import change, fixed_marks
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,21 +37,8 @@ class DreamBooth(PreservingMethod):
 
     def __init__(self, backbone: Backbone, *, subject: str, settings: DreamBoothSettings, seed: int = 0):
         """The seed decides noise and timesteps of the class pictures."""
-        marks = fixed_marks(backbone, settings.identifier)
-        super().__init__(backbone, subject=subject, settings=settings, marks=marks, seed=seed)
-        self.differences = Differences(backbone.unet, own_weights(backbone.unet))
-
-    def trained(self) -> dict[str, nn.Parameter]:
-        """The difference of every weight."""
-        return self.differences.trained
-
-    def parts(self) -> Mapping[str, Tensor]:
-        """Every weight of the U-Net."""
-        return self.differences.weights()
-
-    def kept(self) -> dict[str, Tensor]:
-        """The differences: "unet.<parameter>", float16."""
-        return self.differences.kept()
+        marks, weights = fixed_marks(backbone, settings.identifier), own_weights(backbone.unet)
+        super().__init__(backbone, subject=subject, settings=settings, marks=marks, weights=weights, seed=seed)
 
 
 SPEC = MethodSpec(DreamBooth.name, DreamBooth, read_single_table, DreamBoothSettings, change)

@@ -8,9 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from onephoto.backbone.load import Backbone
+from onephoto.backbone.method import Batch
 from onephoto.backbone.prompts import Conditioning, encode
 from onephoto.backbone.weights import own_weights, replaced
-from onephoto.core.tokens import TokenTable
+from onephoto.core.tokens import TokenTable, class_rows
 from onephoto.errors import IdentityFileError
 from onephoto.methods.embedding import single_table, token_tensors
 from onephoto.methods.recipe import PSEUDO_WORD, WORD, Recipe, learning_prompt
@@ -44,28 +45,37 @@ class Differences:
 class WeightMethod:
     """A person learned as changed weights and as a word of its own before the class word: "V* person".
 
-    A method says what trains beside the marks (`trained`), which parts it puts into the U-Net (`parts`), what of them
-    the file keeps (`kept`), and its loss.
+    As it stands, marks that are parameters learn, and differences of the weights named. A method whose U-Net changes
+    otherwise says what trains (`trained`), which parts are put in (`parts`), and what of them the file keeps (`kept`).
     """
 
     name: str
 
-    def __init__(self, backbone: Backbone, *, subject: str, settings: Recipe, marks: Mapping[str, Tensor]):
-        """marks: what stands before the class word for each text encoder, (n, width); parameters train."""
+    def __init__(
+        self, backbone: Backbone, *, subject: str, settings: Recipe, marks: Mapping[str, Tensor],
+        weights: Iterable[str] = (),
+    ):  # fmt: skip
+        """marks: what stands before the class word for each text encoder, (n, width). weights: names in the U-Net."""
         self.backbone, self.subject, self.marks = backbone, subject, marks
         self.prompt = learning_prompt(settings, subject)
         self.words = {name: rows.float() for name, rows in backbone.class_vectors(subject).items()}
+        self.differences = Differences(backbone.unet, weights)
 
     def trained(self) -> dict[str, nn.Parameter]:
-        """All that trains, by name: the marks, if they do."""
-        return {f"marks.{name}": rows for name, rows in self.marks.items() if isinstance(rows, nn.Parameter)}
+        """All that trains, by name."""
+        marks = {f"marks.{name}": rows for name, rows in self.marks.items() if isinstance(rows, nn.Parameter)}
+        return marks | self.differences.trained
 
     def parts(self) -> Mapping[str, Tensor] | Mapping[str, nn.Module]:
         """Parameters or submodules of the U-Net, by name, as they stand, with gradients to what trains."""
-        raise NotImplementedError
+        return self.differences.weights()
 
     def kept(self) -> dict[str, Tensor]:
-        """What the file keeps of the weights."""
+        """What the file keeps of the weights, "unet.<parameter>": the differences in float16."""
+        return self.differences.kept()
+
+    def loss(self, batch: Batch) -> dict[str, Tensor]:
+        """Every method's own."""
         raise NotImplementedError
 
     def parameters(self) -> list[nn.Parameter] | list[dict[str, Any]]:
@@ -104,6 +114,11 @@ class WeightMethod:
 def fixed_marks(backbone: Backbone, identifier: str) -> dict[str, Tensor]:
     """The embeddings of a rare word for each text encoder, (n, width): they mark the class word and do not train."""
     return {name: rows.float() for name, rows in backbone.class_vectors(identifier).items()}
+
+
+def learned_marks(start: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """One trainable embedding V* for each text encoder, (1, width), begun at the mean of the rows given."""
+    return {name: nn.Parameter(class_rows(rows, 1).float().clone()) for name, rows in start.items()}
 
 
 def change(tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> dict[str, Tensor]:

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 from test_backbone_hooks import table
@@ -56,6 +58,23 @@ def test_the_class_words_own_vectors_give_the_class_prompt(backbone: Backbone) -
     same = type(single)({"text_encoder": rows[None].expand(2, -1, -1)}, single.key, single.value)
     spliced = encode(backbone, "a photo of <alice>", {"alice": same}, classes=CLASSES).contexts
     assert torch.allclose(spliced[0], encode_plain(backbone, "a photo of person").contexts[0])
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("clip_skip", [None, 1])
+def test_a_bypass_changes_v_alone_and_the_words_place_alone(backbone: Backbone, clip_skip: int | None) -> None:
+    tables = {"alice": table(backbone, 5), "bob": table(backbone, 5, 1)}
+    bypass = {name: 0.2 * rows.roll(1, -1) / rows.norm() for name, rows in tables["alice"].vectors.items()}
+    tables["alice"] = replace(tables["alice"], key=tables["alice"].value, bypass=bypass)
+    tables["bob"] = replace(tables["bob"], key=tables["bob"].value)
+    both = encode(backbone, "<bob> and <alice> in red", tables, classes=CLASSES, clip_skip=clip_skip)
+    plain = tables | {"alice": replace(tables["alice"], bypass=None)}
+    without = encode(backbone, "<bob> and <alice> in red", plain, classes=CLASSES, clip_skip=clip_skip)
+    k, v = both.contexts[both.routing.key[:, 0]], both.contexts[both.routing.value[:, 0]]
+    torch.testing.assert_close(k, without.contexts[without.routing.key[:, 0]])
+    changed = (k - v).abs().sum(dim=-1) > 1e-4
+    assert changed.any(dim=0).nonzero().flatten().tolist() == [3] and changed[:, 3].all()
+    assert len(encode(backbone, "<bob> in red", tables, classes=CLASSES).contexts) == 5
 
 
 def test_an_unknown_name_is_refused_with_those_known(backbone: Backbone) -> None:

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -87,3 +89,13 @@ def test_table_at_stages_keeps_their_tokens_and_no_others() -> None:
         assert torch.equal(kept[part.key[stage]], learned[table.key[stage]])
         assert torch.equal(kept[part.value[stage]], learned[table.value[stage]])
     assert part.key.max() < 4 and part.value.max() < 4
+
+
+def test_a_bypass_grows_with_strength_and_follows_its_variant() -> None:
+    table = replace(pairs(3), bypass={"text_encoder": torch.randn(6, 1, 8, generator=seeded())})
+    words, own = {"text_encoder": torch.zeros(1, 8)}, table.bypass["text_encoder"]
+    assert table.blended(words, 0).bypass is None
+    assert torch.equal(table.blended(words, 0.5).bypass["text_encoder"], 0.5 * own)
+    few = table.at(torch.tensor([2]))
+    assert torch.equal(few.bypass["text_encoder"], own[4:]) and few.value[2].tolist() == [1]
+    assert pairs(3).at(torch.tensor([2])).bypass is None

@@ -19,8 +19,12 @@ from onephoto.methods import celeb_basis, get_method
 
 NAMES = ("red bear", "old man", "teddy dog")
 SETTINGS: dict[str, dict[str, Any]] = {
-    "xti": {}, "prospect": {}, "celeb-basis": {"names": NAMES}, "cross-initialization": {"names": NAMES},
-}  # fmt: skip
+    "xti": {},
+    "neti": {"draw_stages": 10},
+    "prospect": {},
+    "celeb-basis": {"names": NAMES},
+    "cross-initialization": {"names": NAMES},
+}
 """What each method's settings need on a tiny model."""
 SMALL = {"steps": 4, "batch_size": 2, "learning_rate": 0.05}
 
@@ -93,8 +97,18 @@ def test_other_models_and_files_are_refused(method: str) -> None:
         get_method(method).table({"tokens.text_encoder": torch.zeros(2, 2, 2, 8)}, {})
 
 
-def test_two_methods_meet_in_one_prompt() -> None:
+def test_all_methods_meet_in_one_prompt_and_are_looked_at() -> None:
     backbone = tiny_backbone()
     people = [replace(learning(backbone, method).identity(), name=f"p{k}") for k, method in enumerate(SETTINGS)]
-    text = "a photo of " + " and ".join(f"<{who.name}>" for who in people)
-    assert api.generate(backbone, text, people, settings=DrawSettings(steps=1))[0].size == (16, 16)
+    text = " ".join(f"<{who.name}>" for who in people)
+    seen = api.look(backbone, text, people, settings=DrawSettings(steps=1))
+    assert [word.text for word in seen.words] == text.split() and seen.maps.isfinite().all()
+
+
+@pytest.mark.parametrize("method", SETTINGS)
+def test_at_strength_nought_the_class_word_is_drawn(method: str) -> None:
+    backbone, settings = tiny_backbone(), DrawSettings(steps=2)
+    who = learning(backbone, method).identity()
+    plain = api.generate(backbone, "a photo of person", [], settings=settings)[0]
+    nought = api.generate(backbone, "a photo of <alice>", [who], settings=settings, strengths={"alice": 0})[0]
+    assert np.abs(np.asarray(plain, int) - np.asarray(nought, int)).max() <= 1

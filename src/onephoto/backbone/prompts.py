@@ -92,16 +92,25 @@ def _pieces(text: str) -> list[_Piece]:
     return pieces
 
 
-def combinations(tables: Mapping[str, TokenTable]) -> tuple[list[dict[str, int]], Routing]:
-    """The distinct choices {name: variant} that stages and layers ask for, and which of them makes K and V where.
+@dataclass(frozen=True)
+class Choice:
+    """A context that stages and layers ask for: each person's variant, and whether bypasses are added to it."""
+
+    variants: Mapping[str, int]
+    bypassed: bool = False
+
+
+def combinations(tables: Mapping[str, TokenTable]) -> tuple[list[Choice], Routing]:
+    """The distinct choices that stages and layers ask for, and which of them makes K and V where.
 
     Tables of different numbers of stages meet on common bounds: their least common multiple.
     """
     num_stages = math.lcm(1, *(table.num_stages for table in tables.values()))
     num_layers = max([1, *(table.key.shape[1] for table in tables.values())])
-    found: dict[tuple[int, ...], int] = {}
+    found: dict[tuple[tuple[int, ...], bool], int] = {}
     sides = []
     for side in ("key", "value"):
+        bypassed = side == "value" and any(table.bypass is not None for table in tables.values())
         choices = {name: getattr(table, side).tolist() for name, table in tables.items()}
         rows = []
         for stage in range(num_stages):
@@ -109,10 +118,10 @@ def combinations(tables: Mapping[str, TokenTable]) -> tuple[list[dict[str, int]]
             for layer in range(num_layers):
                 own = (c[stage * len(c) // num_stages] for c in choices.values())
                 choice = tuple(r[layer if len(r) > 1 else 0] for r in own)
-                row.append(found.setdefault(choice, len(found)))
+                row.append(found.setdefault((choice, bypassed), len(found)))
             rows.append(row)
         sides.append(torch.tensor(rows))
-    return [dict(zip(tables, choice, strict=True)) for choice in found], Routing(*sides)
+    return [Choice(dict(zip(tables, own, strict=True)), bypassed) for own, bypassed in found], Routing(*sides)
 
 
 def encode(
@@ -145,30 +154,34 @@ def _known(text: str, tables: Mapping[str, TokenTable]) -> tuple[str, ...]:
 
 def encode_choices(
     backbone: "Backbone", text: str, tables: Mapping[str, TokenTable], *, classes: Mapping[str, str],
-    choices: Sequence[Mapping[str, int]], routing: Routing, clip_skip: int | None = None,
+    choices: Sequence[Choice], routing: Routing, clip_skip: int | None = None,
 ) -> Conditioning:  # fmt: skip
     """Encode a prompt under a routing that may be wider than the prompt needs; equal contexts are encoded once."""
     names = _known(text, tables)
-    wanted = [tuple(choice[name] for name in names) for choice in choices]
-    distinct = list(dict.fromkeys(wanted))
+    bypassing = [name for name in names if tables[name].bypass is not None]
+    wanted = [tuple(choice.variants[name] for name in names) for choice in choices]
+    distinct = {variants: place for place, variants in enumerate(dict.fromkeys(wanted))}
+    rows = {name: [variants[place] for variants in distinct] for place, name in enumerate(names)}
     hidden, pooled, first = [], None, None
     for number, encoder_name in enumerate(backbone.encoder_names):
         tokenised = tokenise(backbone, number, text, {name: tables[name].num_tokens for name in names}, classes)
         first = first or tokenised
-        vectors = {
-            name: tables[name].vectors[encoder_name][[choice[place] for choice in distinct]]
-            for place, name in enumerate(names)
-        }
+        vectors = {name: tables[name].vectors[encoder_name][rows[name]] for name in names}
+        bypasses = {name: (tables[name].bypass or {})[encoder_name][rows[name]] for name in bypassing}
         encoder = backbone.text_encoders[number]
-        with _spliced(encoder, tokenised.slots, vectors):
-            ids = tokenised.ids.to(backbone.device).expand(len(distinct), -1)
-            hidden.append(_hidden(backbone, encoder, ids, clip_skip))
+        hidden.append(
+            _states(backbone, encoder, tokenised, vectors, bypasses, count=len(distinct), clip_skip=clip_skip)
+        )
         if backbone.family == "sdxl" and number == len(backbone.encoder_names) - 1:
             pooled = encoder(tokenised.ids[None].to(backbone.device)).text_embeds[0]
     assert first is not None
     contexts = torch.cat(hidden, dim=-1)
-    if distinct != wanted:
-        contexts = contexts[[distinct.index(choice) for choice in wanted]]
+    places = [
+        distinct[own] + len(distinct) * bool(bypassing and choice.bypassed)
+        for own, choice in zip(wanted, choices, strict=True)
+    ]
+    if places != list(range(len(contexts))):
+        contexts = contexts[places]
     if first.cut:
         message = f"the prompt is too long for the text encoder; left out: {' '.join(first.cut)}"
         warnings.warn(message, PromptCutWarning, stacklevel=3)
@@ -229,6 +242,22 @@ def _spliced(
         handle.remove()
 
 
+def _states(
+    backbone: "Backbone", encoder: Any, tokenised: _Tokenised, vectors: Mapping[str, Tensor],
+    bypasses: Mapping[str, Tensor], *, count: int, clip_skip: int | None,
+) -> Tensor:  # fmt: skip
+    """What the U-Net reads of U = count combinations of tokens, (U, L, C); where there are bypasses, (2 U, L, C):
+    behind them the same with the bypasses added.
+    """
+    ids = tokenised.ids.to(backbone.device).expand(count, -1)
+    with _spliced(encoder, tokenised.slots, vectors):
+        if not bypasses:
+            return _hidden(backbone, encoder, ids, clip_skip)
+        with _before_final_norm(encoder) as seen:
+            plain = _hidden(backbone, encoder, ids, clip_skip)
+    return torch.cat([plain, _bypassed(encoder, seen[-1], tokenised.slots, bypasses)])
+
+
 def _hidden(backbone: "Backbone", encoder: Any, ids: Tensor, clip_skip: int | None) -> Tensor:
     """The hidden states that the family's U-Net reads: (U, L) -> (U, L, C)."""
     if backbone.family == "sdxl":
@@ -237,5 +266,31 @@ def _hidden(backbone: "Backbone", encoder: Any, ids: Tensor, clip_skip: int | No
     if clip_skip is None:
         return encoder(ids).last_hidden_state
     states = encoder(ids, output_hidden_states=True).hidden_states
-    final_norm = next(module for name, module in encoder.named_modules() if name.endswith("final_layer_norm"))
-    return final_norm(states[-(clip_skip + 1)])
+    return _final_norm(encoder)(states[-(clip_skip + 1)])
+
+
+def _final_norm(encoder: Any) -> nn.Module:
+    return next(module for name, module in encoder.named_modules() if name.endswith("final_layer_norm"))
+
+
+@contextmanager
+def _before_final_norm(encoder: Any) -> Iterator[list[Tensor]]:
+    """What the encoder's final norm is given within, pass after pass."""
+    seen: list[Tensor] = []
+    handle = _final_norm(encoder).register_forward_pre_hook(lambda module, args: seen.append(args[0]))
+    try:
+        yield seen
+    finally:
+        handle.remove()
+
+
+def _bypassed(
+    encoder: Any, states: Tensor, slots: Sequence[tuple[str, tuple[int, ...]]], bypasses: Mapping[str, Tensor]
+) -> Tensor:
+    """The final norm of states (U, L, C) that have gained |h| times the bypass, {name: (U, n, C)}, at the slots."""
+    changed = states.clone()
+    for name, places in slots:
+        if name in bypasses:
+            own = states[:, list(places)]
+            changed[:, list(places)] = own + own.norm(dim=-1, keepdim=True) * bypasses[name].to(own)
+    return _final_norm(encoder)(changed)

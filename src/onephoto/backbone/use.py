@@ -10,7 +10,7 @@ from torch import Tensor
 
 from onephoto.backbone.hooks import conditioned, cross_attention_layers
 from onephoto.backbone.load import Backbone, wrap_pipeline
-from onephoto.backbone.prompts import combinations, encode_choices, is_name
+from onephoto.backbone.prompts import Choice, combinations, encode_choices, is_name
 from onephoto.core.packing import Routing, pack
 from onephoto.core.tokens import TokenTable
 from onephoto.errors import PromptError
@@ -23,7 +23,7 @@ class People:
     backbone: Backbone
     tables: Mapping[str, TokenTable]
     classes: Mapping[str, str]
-    choices: list[dict[str, int]]
+    choices: list[Choice]
     routing: Routing
 
     @torch.no_grad()

@@ -25,11 +25,14 @@ class TokenTable:
     (V, n, width).
     key, value: (S, N), long: the variant in the prompt that makes K, or V, at stage s and cross-attention layer n.
     S == 1 means that all stages are alike, N == 1 that all layers are.
+    bypass: None, or for each text encoder what prompts that make V gain at the word's places after the encoder's layers
+    and before its final norm, (V, n, width), in units of the length of what stands there.
     """
 
     vectors: dict[str, Tensor]
     key: Tensor
     value: Tensor
+    bypass: dict[str, Tensor] | None = None
 
     @property
     def num_stages(self) -> int:
@@ -44,14 +47,17 @@ class TokenTable:
     def blended(self, class_vectors: Mapping[str, Tensor], strength: float) -> "TokenTable":
         """The tokens moved between the class word, {encoder: (n', width)}, at strength 0 and themselves at 1.
 
-        On the way the class word takes n tokens as `class_rows` has it; at 0 it is itself, whatever n is.
+        On the way the class word takes n tokens as `class_rows` has it; at 0 it is itself, whatever n is. A bypass
+        grows from nothing to itself.
         """
         vectors = {}
         for name, learned in self.vectors.items():
             rows = class_vectors[name] if strength == 0 else class_rows(class_vectors[name], self.num_tokens)
             rows = rows.to(learned).expand(len(learned), -1, -1)
             vectors[name] = rows if strength == 0 else rows + strength * (learned - rows)
-        return replace(self, vectors=vectors)
+        kept = self.bypass if strength else None
+        bypass = kept and {name: strength * rows for name, rows in kept.items()}
+        return replace(self, vectors=vectors, bypass=bypass)
 
     def at(self, stages: Tensor) -> "TokenTable":
         """Only the variants that these stages, (B,) long, use; the rows of other stages lose their meaning.
@@ -60,8 +66,12 @@ class TokenTable:
         """
         stages = stages.to(self.key.device)
         used = torch.cat([self.key[stages], self.value[stages]]).unique()
-        vectors = {name: variants[used.to(variants.device)] for name, variants in self.vectors.items()}
-        return TokenTable(vectors, _renumbered(self.key, used), _renumbered(self.value, used))
+        vectors, bypass = _rows(self.vectors, used), self.bypass and _rows(self.bypass, used)
+        return TokenTable(vectors, _renumbered(self.key, used), _renumbered(self.value, used), bypass)
+
+
+def _rows(variants: Mapping[str, Tensor], used: Tensor) -> dict[str, Tensor]:
+    return {name: tokens[used.to(tokens.device)] for name, tokens in variants.items()}
 
 
 def _renumbered(variants: Tensor, used: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ _MODULES = {
     "sefi": "onephoto.methods.sefi",
     "textual-inversion": "onephoto.methods.textual_inversion",
     "xti": "onephoto.methods.xti",
+    "neti": "onephoto.methods.neti",
     "prospect": "onephoto.methods.prospect",
     "celeb-basis": "onephoto.methods.celeb_basis",
     "cross-initialization": "onephoto.methods.cross_initialization",

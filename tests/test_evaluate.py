@@ -265,7 +265,7 @@ def test_two_whose_methods_change_weights_fail_their_picture_and_not_the_compari
     backbone = tiny_backbone("sd1")
     plan = api.compare_plan(
         backbone, ("dreambooth",), settings=DrawSettings(steps=1), people=(90_000, 90_001), sets=("two people",),
-        prompts_each=1,
+        prompts_each=1, attention_people=0,
     )  # fmt: skip
     quick = {"steps": 1, "class_steps": 1}
     short = tuple(replace(v, learning=dict(v.learning) | quick if v.learning else {}) for v in plan.variants)

@@ -1,5 +1,8 @@
 """The comparison of methods on people of the world."""
 
+import shlex
+import sys
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -32,7 +35,7 @@ def compare(
     prompts: Annotated[int, typer.Option(help="Prompts of each set of ten.")] = 10,
     quick: Annotated[bool, typer.Option("--quick", help="Three methods, three people, ten prompts in all.")] = False,
     report_only: Annotated[
-        bool, typer.Option("--report-only", help="Only write the tables again from what the folder holds.")
+        bool, typer.Option("--report-only", help="Only write tables, plots and page again from the folder.")
     ] = False,
     model: Model = "mini",
     steps: Steps = 25,
@@ -40,7 +43,7 @@ def compare(
     seed: int = 0,
     device: Device = "cpu",
 ) -> None:
-    """Learn the same people by every method, draw the same prompts with the same seeds, and measure."""
+    """Learn the same people by every method, draw the same prompts with the same seeds, measure, and write a page."""
     if not report_only:
         quiet()
         from onephoto import api
@@ -55,12 +58,19 @@ def compare(
             settings=DrawSettings(steps=steps, guidance=guidance), judge=judge.name,
             people=tuple(range(first, first + (QUICK_PEOPLE if quick else people))),
             sets=tuple(prompt_set or USUAL), prompts_each=prompts,
-            prompts_total=QUICK_PROMPTS if quick else None, seed=seed,
+            prompts_total=QUICK_PROMPTS if quick else None, seed=seed, **asked(),
         )  # fmt: skip
         carried_out(backbone, plan, out, judge)
+    from onephoto.evaluate.compare_page import write_page
+
     results = tables(out)
     _show(results)
-    typer.echo(out / "rows.csv")
+    typer.echo(write_page(results))
+
+
+def asked() -> dict[str, str]:
+    """The command line and the day, as a plan remembers them."""
+    return {"command": shlex.join(["onephoto", *sys.argv[1:]]), "date": f"{date.today():%Y-%m-%d}"}
 
 
 def carried_out(backbone: "Backbone", plan: "Plan", out: Path, judge: "Judge") -> None:
@@ -96,18 +106,18 @@ def tables(out: Path) -> "Results":
 
 def _show(results: "Results") -> None:
     """The summary as a table."""
+    from rich.box import SIMPLE
     from rich.console import Console
     from rich.table import Table
 
     from onephoto.evaluate.report import floor_and_ceiling, summary
 
-    table = Table("method", "Prompt", "fits", "Detect", "ID", "ID(P)", "95%", "Copy", "seconds", "KB")
+    table = Table("method", "ID(P)", "95%", "ID", "Prompt", "Detect", "Copy", "s", "KB", box=SIMPLE, pad_edge=False)
     for line in summary(results):
         low, high = line.id_p_interval
         table.add_row(
-            line.method, f"{line.prompt:.3f}", f"{line.passes:.2f}", f"{line.detect:.2f}", f"{line.id:.3f}",
-            f"{line.id_p:.3f}", f"{low:.3f} to {high:.3f}", f"{line.copy:+.2f}", f"{line.seconds:.0f}",
-            f"{line.bytes / 1000:.0f}",
+            line.method, f"{line.id_p:.3f}", f"{low:.2f}-{high:.2f}", f"{line.id:.3f}", f"{line.prompt:.3f}",
+            f"{line.detect:.2f}", f"{line.copy:+.2f}", f"{line.seconds:.0f}", f"{line.bytes / 1000:.0f}",
         )  # fmt: skip
     low, high = floor_and_ceiling(list(results.sitters.values()))
     console = Console()

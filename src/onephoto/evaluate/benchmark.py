@@ -15,7 +15,7 @@ from PIL import Image
 from onephoto.evaluate.metrics import assigned, likeness
 from onephoto.evaluate.people import Sitter, save_sitter
 from onephoto.evaluate.plan import BASE, Item, Plan, Variant, take_up, write_whole
-from onephoto.evaluate.rows import Row, load_rows, plain_json, rows_path, save_rows
+from onephoto.evaluate.rows import Row, load_rows, picture_path, plain_json, rows_path, save_rows
 from onephoto.identity.faces import face_vectors
 from onephoto.identity.file import IdentityFile
 from onephoto.identity.file import load as load_identity
@@ -128,8 +128,7 @@ def _drawn(
     paint: Painter,
 ) -> Image.Image:  # fmt: skip
     """One picture, from the folder where it is there; the base's pictures are the same for everybody."""
-    whose = variant.name if variant.method == BASE else f"{variant.name}-{person}"
-    path = folder / "pictures" / whose / f"{item.set.replace(' ', '-')}-{item.number}.png"
+    path = picture_path(folder, variant, person, item.set, item.number)
     if not path.exists():
         text, people = _said(plan, variant, item, [identities[seed] for seed in plan.shown_in(item, person)])
         _save_picture(paint(text, people, item.seed), path)

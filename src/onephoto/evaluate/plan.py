@@ -58,7 +58,8 @@ class Plan:
 
     variants and people (by seed); sets of prompts in `words`, the first prompts_each of each, prompts_total in all if
     given, taken from the sets in turn; seed of learning and of the first picture; the class word; for how many people
-    and under which prompt attention is looked at. model, weights, drawing, judge and versions say what drew and judged.
+    and under which prompt attention is looked at. model, weights, drawing, judge and versions say what drew and judged,
+    command and date what was asked for and when.
     """
 
     variants: tuple[Variant, ...]
@@ -76,6 +77,8 @@ class Plan:
     drawing: Mapping[str, Any] = field(default_factory=dict)
     judge: str = ""
     versions: Mapping[str, str] = field(default_factory=dict)
+    command: str = ""
+    date: str = ""
 
     def __post_init__(self) -> None:
         if not self.people or not self.variants:
@@ -122,7 +125,9 @@ def take_up(plan: Plan, folder: Path) -> None:
     changed += [name for name, variant in mine.items() if known.get(name, variant) != variant]
     if changed:
         raise SettingError(f"{folder}: begun with another {', '.join(changed)}; repeat that or choose another folder")
-    write_whole(folder / RECORD, json.dumps({"fixed": fixed, "variants": known | mine, "judge": plan.judge}, indent=1))
+    commands = dict.fromkeys([*record.get("commands", []), plan.command])
+    kept = {"fixed": fixed, "variants": known | mine, "commands": list(commands), "date": plan.date}
+    write_whole(folder / RECORD, json.dumps(kept, indent=1))
 
 
 def recorded(folder: Path) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +13,7 @@ from PIL import Image
 
 from onephoto.evaluate.metrics import bootstrap_interval, copying, inside, likeness
 from onephoto.evaluate.people import Sitter, load_sitter
-from onephoto.evaluate.plan import BASE, OURS, Variant, recorded_variants
+from onephoto.evaluate.plan import BASE, OURS, Variant, recorded, recorded_variants
 from onephoto.evaluate.rows import Cost, Row, load_rows
 from onephoto.identity.faces import detect_faces
 
@@ -59,6 +60,7 @@ class Results:
     """All that a comparison's folder holds, cut to the people and prompts that every variant has."""
 
     folder: Path
+    record: dict[str, Any]
     variants: tuple[Variant, ...]
     rows: tuple[Row, ...]
     costs: tuple[Cost, ...]
@@ -91,7 +93,9 @@ def gather(folder: Path) -> Results:
     people = sorted({seed for row in kept for seed in (row.person, row.second_person) if seed is not None})
     found = {seed: load_sitter(seed, folder / "people") for seed in people}
     sitters = {seed: one for seed, one in found.items() if one is not None}
-    return Results(folder, tuple(present), tuple(kept), tuple(_costs(folder, present, people)), sitters)
+    return Results(
+        folder, recorded(folder), tuple(present), tuple(kept), tuple(_costs(folder, present, people)), sitters
+    )
 
 
 def shared_cells(rows: Sequence[Row]) -> list[Row]:

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from onephoto.evaluate.plan import write_whole
+from onephoto.evaluate.plan import BASE, Variant, write_whole
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +58,12 @@ class Cost:
 def rows_path(folder: Path, variant: str, person: int) -> Path:
     """Where the rows of one variant and person lie."""
     return folder / "rows" / f"{variant}-{person}.json"
+
+
+def picture_path(folder: Path, variant: Variant, person: int, set_name: str, number: int) -> Path:
+    """Where one picture lies; the base's are the same for everybody."""
+    whose = variant.name if variant.method == BASE else f"{variant.name}-{person}"
+    return folder / "pictures" / whose / f"{set_name.replace(' ', '-')}-{number}.png"
 
 
 def save_rows(path: Path, rows: Sequence[Row]) -> None:

@@ -1,0 +1,233 @@
+"""The comparison as one page and its plots, made from the folder alone."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from onephoto.evaluate.metrics import bootstrap_interval
+from onephoto.evaluate.plan import BASE, OURS, Variant, write_whole
+from onephoto.evaluate.report import Line, Results, attention_of, by_person, floor_and_ceiling, summary
+from onephoto.evaluate.rows import Row, picture_path
+from onephoto.evaluate.words import DEFINITIONS, title_of, verdict_of
+from onephoto.look import page as pieces
+from onephoto.look.heatmap import heatmap
+from onephoto.look.page import Cell
+from onephoto.look.plots import Mark, bars, ranking, scatter
+
+PAGE = "report.html"
+SHOWN_PEOPLE, SHOWN_PROMPTS = 6, 2
+"""People and prompts of each set in the picture grids."""
+
+
+def write_page(results: Results) -> Path:
+    """Write report.html and its plots into the comparison's folder; gives the page's path."""
+    plots = plots_of(results)
+    for name, (png, _) in plots.items():
+        (results.folder / "plots").mkdir(exist_ok=True)
+        (results.folder / "plots" / f"{name}.png").write_bytes(png)
+    path = results.folder / PAGE
+    write_whole(path, _page(results, {name: pieces.plot(*plot) for name, plot in plots.items()}))
+    return path
+
+
+def plots_of(results: Results) -> dict[str, tuple[bytes, str]]:
+    """Each plot as PNG, and what it shows, by name."""
+    lines, learned = summary(results), [line for line in summary(results) if line.method != BASE]
+    floor, ceiling = floor_and_ceiling(list(results.sitters.values()))
+    limits = {name: value for name, value in (("floor", floor), ("ceiling", ceiling)) if np.isfinite(value)}
+    return {
+        "ranking": (
+            ranking([_mark(line.method, line.id_p, line.id_p_interval) for line in lines], label="ID(P)"),
+            "ID(P) of every method; bars are 95% intervals over people.",
+        ),
+        "likeness": (
+            ranking([_mark(line.method, line.id, line.id_interval) for line in lines], label="ID", limits=limits),
+            "ID alone, whatever the picture shows, between two different people (floor) and one (ceiling).",
+        ),
+        "scatter": (
+            scatter([_point(line, results) for line in lines], labels=("Prompt", "ID")),
+            "Likeness against fit of the prompt: the best methods are up and to the right.",
+        ),
+        "seconds": (
+            bars([_mark(line.method, line.seconds) for line in learned], label="seconds"),
+            "Seconds to learn one person, on the machine of this run.",
+        ),
+        "bytes": (
+            bars(
+                [_mark(line.method, line.bytes / 1000) for line in learned], label="KB, logarithmic", logarithmic=True
+            ),
+            "Size of one person's file.",
+        ),
+    } | {_set_plot(name): _of_set(results, lines, name) for name in results.sets}
+
+
+def _set_plot(name: str) -> str:
+    return f"set-{name.replace(' ', '-')}"
+
+
+def _of_set(results: Results, lines: Sequence[Line], name: str) -> tuple[bytes, str]:
+    rows = {line.method: [row for row in results.of(line.method) if row.set == name] for line in lines}
+    marks = [_mark(method, float(by_person(own, "id_p").mean())) for method, own in rows.items()]
+    return bars(marks, label="ID(P)", title=name), f"ID(P) of the prompts of the set \u201c{name}\u201d."
+
+
+def _mark(method: str, value: float, interval: tuple[float, float] | None = None) -> Mark:
+    return Mark(title_of(method), value, interval, _role(method))
+
+
+def _role(method: str) -> str:
+    return {OURS: "ours", BASE: "unlearned"}.get(method, "peer")
+
+
+def _point(line: Line, results: Results) -> tuple[Mark, Mark]:
+    fits = by_person(results.of(line.method), "similarity")
+    return _mark(line.method, line.prompt, bootstrap_interval(fits)), _mark(line.method, line.id, line.id_interval)
+
+
+def _page(results: Results, plots: dict[str, str]) -> str:
+    people, prompts = len(results.people), len({(row.set, row.number) for row in results.rows})
+    learned = [variant for variant in results.variants if variant.method != BASE]
+    sets = [plots[_set_plot(name)] for name in results.sets]
+    lead = (
+        f"{len(learned)} methods learn the same {people} people from one photo each; each draws the same {prompts} "
+        f"prompts with the same seeds, and every picture counts."
+    )
+    return pieces.page(
+        "onephoto: the comparison",
+        pieces.heading("One photo, every method, the same prompts", lead),
+        pieces.verdict(verdict_of(results)),
+        pieces.section("The ranking", _table(results), pieces.side_by_side(plots["ranking"], plots["likeness"])),
+        pieces.section("Likeness and prompts", pieces.side_by_side(plots["scatter"], *sets)),
+        *_pictures(results),
+        *_attention(results),
+        pieces.section("What it costs", pieces.side_by_side(plots["seconds"], plots["bytes"])),
+        _method(results),
+        f"<footer>Drawn {results.record.get('date', '')} by onephoto. All numbers here are made from rows.csv, which "
+        "lies beside this page.</footer>",
+    )
+
+
+def _table(results: Results) -> str:
+    header = ("method", "ID(P)", "95% interval", "ID", "Prompt", "shown", "Detect", "Copy", "seconds", "KB")
+    rows = [(_role(line.method), _cells(line)) for line in summary(results)]
+    floor, ceiling = floor_and_ceiling(list(results.sitters.values()))
+    blank = ("", "")
+    rows += [
+        ("unlearned", (name, *blank, _number(value, ".3f"), *blank, *blank, *blank))
+        for name, value in (("floor: two people", floor), ("ceiling: one person", ceiling))
+    ]
+    return pieces.table(header, [("" if kind == "peer" else kind, cells) for kind, cells in rows])
+
+
+def _cells(line: Line) -> tuple[str, ...]:
+    low, high = line.id_p_interval
+    return (
+        title_of(line.method), f"{line.id_p:.3f}", f"{low:.3f} to {high:.3f}", f"{line.id:.3f}", f"{line.prompt:.3f}",
+        f"{line.passes:.0%}", f"{line.detect:.0%}", _number(line.copy, "+.2f"), _number(line.seconds, ".0f"),
+        _number(line.bytes / 1000, ",.0f"),
+    )  # fmt: skip
+
+
+def _number(value: float, form: str) -> str:
+    """A number, or nothing where there is none."""
+    return format(value, form) if np.isfinite(value) else ""
+
+
+def _pictures(results: Results) -> list[str]:
+    """A section with a grid for the first prompts of each set."""
+    blocks = [
+        "<h3>" + row.prompt.replace("{other}", "another").replace("{}", "\u2026") + "</h3>" + _grid(results, row)
+        for name in results.sets
+        for row in _first_prompts(results, name)
+    ]
+    note = (
+        "Below each picture its ID, and a tick where it shows what the prompt says. Along a row the seed is the same."
+    )
+    return [pieces.section("The pictures", pieces.text(note, "note"), *blocks)]
+
+
+def _first_prompts(results: Results, name: str) -> list[Row]:
+    """A row of each of a set's first prompts."""
+    rows = {row.number: row for row in results.rows if row.set == name}
+    return [rows[number] for number in sorted(rows)[:SHOWN_PROMPTS]]
+
+
+def _grid(results: Results, of: Row) -> str:
+    header = [("", "photo"), *(_head(variant) for variant in _ordered(results))]
+    cells = []
+    for person in results.people[:SHOWN_PEOPLE]:
+        own = {
+            row.method: row for row in results.rows if (row.person, row.set, row.number) == (person, of.set, of.number)
+        }
+        drawn = [_picture(results, variant, own[variant.name]) for variant in _ordered(results)]
+        cells.append([Cell(results.sitters[person].photo), *drawn])
+    return pieces.grid(header, cells)
+
+
+def _ordered(results: Results) -> list[Variant]:
+    """Variants as the table ranks them."""
+    known = {variant.name: variant for variant in results.variants}
+    return [known[line.method] for line in summary(results)]
+
+
+def _head(variant: Variant) -> tuple[str, str]:
+    return ("ours" if variant.name == OURS else "", title_of(variant.name))
+
+
+def _picture(results: Results, variant: Variant, row: Row) -> Cell:
+    mark = '<span class="yes">\u2713</span>' if row.passes else '<span class="no">\u00d7</span>'
+    return Cell(opened(results.folder, variant, row), f"{row.id:.2f} {mark}")
+
+
+def opened(folder: Path, variant: Variant, row: Row) -> Image.Image | None:
+    """A row's picture, None where it is gone."""
+    path = picture_path(folder, variant, row.person, row.set, row.number)
+    if not path.exists():
+        return None
+    with Image.open(path) as image:
+        return image.convert("RGB")
+
+
+def _attention(results: Results) -> list[str]:
+    """A section with the map of the learned word under every method, if attention was looked at."""
+    seen = attention_of(results)
+    people = [person for person in results.people if any(key[1] == person for key in seen)]
+    if not people:
+        return []
+    rows = []
+    for person in people:
+        row = [Cell(results.sitters[person].photo)]
+        for variant in _ordered(results):
+            one = seen.get((variant.name, person))
+            share = "" if one is None or np.isnan(one.on_face) else f"{one.on_face:.0%} on the face"
+            row.append(Cell(None) if one is None else Cell(heatmap(one.image, one.map), share))
+        rows.append(row)
+    note = (
+        "Where the learned word acts, mean over layers, heads and steps; unlearned, the class word itself. Each map is "
+        "scaled to its own maximum; the share is of the whole map inside the box of the face found in the picture."
+    )
+    header = [("", "photo"), *(_head(variant) for variant in _ordered(results))]
+    return [pieces.section("Where the learned word looks", pieces.text(note, "note"), pieces.grid(header, rows))]
+
+
+def _method(results: Results) -> str:
+    """Definitions, and what is needed to do it again."""
+    first, commands = results.rows[0], "\n           ".join(results.record.get("commands", []))
+    seeds = f"{min(results.people)} to {max(results.people)}"
+    facts = (
+        f"command    {commands}\nmodel      {first.model} (weights {first.weights})\ndrawing    {first.drawing}\n"
+        f"people     seeds {seeds}\njudge      {first.judge}\nversions   {first.versions}"
+    )
+    recipes = "\n".join(f"{title_of(variant.name)}: {_recipe(results, variant)}" for variant in results.variants)
+    return pieces.section(
+        "How it is measured", pieces.definitions(DEFINITIONS), pieces.folded("To do it again", facts),
+        pieces.folded("Settings of learning, by method", recipes),
+    )  # fmt: skip
+
+
+def _recipe(results: Results, variant: Variant) -> str:
+    learning = json.loads(results.of(variant.name)[0].learning)
+    return ", ".join(f"{key} {value}" for key, value in learning.get("settings", {}).items()) or "learns nobody"

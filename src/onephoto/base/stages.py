@@ -82,7 +82,7 @@ def export(work: Path, *, arch: Architecture | None = None) -> Iterator[str]:
 
 def judges(pictures: Sequence[Path], work: Path, minutes: float, *, device: str = "cpu") -> Iterator[str]:
     """Train the judge of the evaluation; work/judge holds it, calibrated on the last two shards."""
-    words = build_tokenizer(work / "judge", vocabulary(), JudgeConfig.max_length)
+    words = kept_tokenizer(work / "judge", vocabulary(), JudgeConfig.max_length)
     settings = JudgeSettings(minutes=minutes)
     for line in train_judge(PictureSet(*pictures), work, settings, tokenizer=words, device=device):
         yield str(line)
@@ -97,7 +97,12 @@ def trained_vae(work: Path) -> AutoencoderKL:
 
 
 def tokenizer(work: Path, arch: Architecture) -> CLIPTokenizer:
-    """The world's words and names as one token each; a run keeps the vocabulary it began with."""
-    if (work / "tokenizer" / "vocab.json").exists():
-        return load_tokenizer(work / "tokenizer", arch.max_length)
-    return build_tokenizer(work / "tokenizer", [*vocabulary(), *every_name()], arch.max_length)
+    """The world's words and names as one token each."""
+    return kept_tokenizer(work / "tokenizer", [*vocabulary(), *every_name()], arch.max_length)
+
+
+def kept_tokenizer(folder: Path, words: Sequence[str], max_length: int) -> CLIPTokenizer:
+    """A tokenizer of these words, or the one that is there: a run keeps the vocabulary it began with."""
+    if (folder / "vocab.json").exists():
+        return load_tokenizer(folder, max_length)
+    return build_tokenizer(folder, words, max_length)

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from onephoto.core.attention_loss import attention_loss, attention_probs
+from onephoto.core.attention_loss import attention_loss, attention_probs, class_mask, mask_loss
 from onephoto.core.attention_maps import merge_columns, word_maps
 
 
@@ -79,3 +79,18 @@ def test_word_maps_sum_columns_and_average_heads_and_layers() -> None:
     assert shown.shape == (2, 4, 4)
     assert shown[1].mean().item() == pytest.approx(expected.item(), rel=1e-5)
     torch.testing.assert_close(word_maps([large], [[0]], 4)[0], large.mean(dim=(0, 1))[:, 0].reshape(4, 4))
+
+
+def test_a_mask_holds_where_the_heads_mean_is_above_its_own_mean() -> None:
+    word_map = torch.tensor([[[0.1, 0.5, 0.2, 0.2], [0.3, 0.5, 0.0, 0.2]]])
+    assert class_mask(word_map).tolist() == [[0, 1, 0, 0]]
+
+
+def test_a_map_even_in_its_mask_costs_nothing_and_elsewhere_it_does() -> None:
+    mask = torch.tensor([[0.0, 1, 1, 0]])
+    even = 0.3 * mask[:, None].expand(1, 2, 4)
+    assert mask_loss([even, 2 * even], [mask, mask]).item() == 0
+    # One of four positions off by half of the maximum, in one of two layers.
+    off = torch.tensor([[[0.2, 0.4, 0.4, 0.0]]])
+    assert mask_loss([even, off], [mask, mask]).item() == pytest.approx(0.5**2 / 4 / 2)
+    assert mask_loss([torch.zeros(1, 2, 4)], [mask]).item() == pytest.approx(0.5)

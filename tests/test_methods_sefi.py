@@ -185,7 +185,42 @@ def test_layers_are_chosen_by_factor(backbone: Backbone) -> None:
         sefi.attention_layers(backbone, (64,))
 
 
-@pytest.mark.parametrize("settings", [{"num_stages": 0}, {"steps": 0}, {"attention_weight": -1}, {"prompt": "a photo"}])
+@pytest.mark.parametrize(
+    "settings",
+    [{"num_stages": 0}, {"steps": 0}, {"attention_weight": -1}, {"prompt": "a photo"}, {"attention_words": "some"}],
+)
 def test_senseless_settings_are_refused(settings: dict[str, object]) -> None:
     with pytest.raises(SettingError):
         SefiSettings(**settings)
+
+
+def test_losses_on_the_subject_ask_less_than_the_one_on_all_words() -> None:
+    query, key, anchor_key = (torch.randn(2, 3, n, 8, generator=seeded(n)) for n in (16, 6, 6))
+    anchor, records = Anchor((), (anchor_key,), 1), Records([query], [key])
+    maps, anchors = sefi.paired_maps(anchor, records, [3], detach_queries=False)
+    squares = 256 * (maps[0] - anchors[0]).square().mean(dim=(0, 1, 2))
+    losses = {name: loss(anchor, records, [3], detach_queries=False) for name, loss in sefi.LOSSES.items()}
+    torch.testing.assert_close(losses["all"], squares.sum())
+    torch.testing.assert_close(losses["subject"], squares[3])
+    by_position, anchor_map = maps[0][..., 3].mean(dim=1), anchors[0][..., 3].mean(dim=1)
+    mask = (anchor_map > anchor_map.mean(dim=1, keepdim=True)).float()
+    expected = (by_position / by_position.amax(dim=1, keepdim=True) - mask).square().mean()
+    torch.testing.assert_close(losses["mask"], expected)
+
+
+@pytest.mark.parametrize("words", ["subject", "mask"])
+def test_other_losses_learn_too(backbone: Backbone, monkeypatch: pytest.MonkeyPatch, words: str) -> None:
+    method = learner(backbone, attention_words=words)
+    pairs = with_pairs(method, monkeypatch)
+    method.loss(drawn(backbone))["attention"].backward()
+    assert all(rows.grad is not None and bool(rows.grad[:, 0].any()) for rows in pairs.values())
+
+
+def test_shared_tokens_are_the_same_for_k_and_v(backbone: Backbone) -> None:
+    method = learner(backbone, shared_tokens=True)
+    batch = drawn(backbone)
+    list(fit(method, lambda step, generator: batch, steps=2, learning_rate=1e-2, generator=seeded()))
+    (rows,) = method.tensors().values()
+    assert rows.shape[:2] == (5, 2) and torch.equal(rows[:, 0], rows[:, 1])
+    assert not torch.equal(rows[0], rows[1])
+    assert sum(p.numel() for p in method.parameters()) < sum(p.numel() for p in learner(backbone).parameters())

@@ -33,3 +33,23 @@ def attention_loss(target: Sequence[Tensor], reference: Sequence[Tensor]) -> Ten
         (probs - anchor.detach()).square().sum(dim=-1).mean() for probs, anchor in zip(target, reference, strict=True)
     ]
     return POSITIONS * torch.stack(layers).mean()
+
+
+def class_mask(word_map: Tensor) -> Tensor:
+    """Where a class word acts: its map (B, H, Q) -> (B, Q), 1 where the heads' mean is above its own mean, else 0."""
+    by_position = word_map.detach().mean(dim=1)
+    return (by_position > by_position.mean(dim=-1, keepdim=True)).to(by_position)
+
+
+def mask_loss(word_maps: Sequence[Tensor], masks: Sequence[Tensor]) -> Tensor:
+    """How far a word's maps are from masks: a scalar, 0 for a map that is even in its mask and nothing outside.
+
+    One (B, H, Q) and one (B, Q) for each layer. The heads' mean is brought to a maximum of 1; its squared distance to
+    the mask is averaged over layers, batch and positions (Break-A-Scene, Avrahami 2023, whose weight is .01).
+    """
+    layers = []
+    for word_map, mask in zip(word_maps, masks, strict=True):
+        by_position = word_map.mean(dim=1)
+        highest = by_position.amax(dim=-1, keepdim=True).clamp(min=torch.finfo(by_position.dtype).tiny)
+        layers.append((by_position / highest - mask).square().mean())
+    return torch.stack(layers).mean()

@@ -11,7 +11,7 @@ from onephoto.backbone.hooks import Records, project_keys, recording
 from onephoto.backbone.load import Backbone, CrossAttentionLayer
 from onephoto.backbone.method import Batch, MethodSpec
 from onephoto.backbone.prompts import encode_plain
-from onephoto.core.attention_loss import attention_loss, attention_probs
+from onephoto.core.attention_loss import attention_loss, attention_probs, class_mask, mask_loss
 from onephoto.core.attention_maps import merge_columns
 from onephoto.core.stages import stage_index
 from onephoto.core.tokens import TokenModule, TokenTable, class_rows
@@ -31,6 +31,10 @@ class SefiSettings(Recipe):
     attention_factors, the downsampling factors against the latent of the layers whose maps enter the loss (None: 1 and
     2 on latents below 32 a side, else 2 and 4); detach_queries, which makes Q a constant in A_t, so that the attention
     loss trains K tokens only; heads, those of the self-attention module; and everything in Recipe.
+
+    For comparison alone: attention_words, which words the attention loss holds to the class prompt's maps: "all", as in
+    the paper, "subject", V* alone, or "mask", V* against a mask of where the class word acts; and shared_tokens, which
+    makes K and V of a stage one token.
     """
 
     steps: int = 500
@@ -40,6 +44,8 @@ class SefiSettings(Recipe):
     num_stages: int = 5
     attention_weight: float = 0.003
     attention_factors: tuple[int, ...] | None = None
+    attention_words: str = "all"
+    shared_tokens: bool = False
     detach_queries: bool = False
     heads: int = 8
 
@@ -47,6 +53,8 @@ class SefiSettings(Recipe):
         super().__post_init__()
         if self.num_stages < 1 or self.attention_weight < 0:
             raise SettingError("num_stages must be 1 or more, and attention_weight 0 or more")
+        if self.attention_words not in LOSSES:
+            raise SettingError(f"attention_words is {self.attention_words!r}; choose one of {', '.join(LOSSES)}")
 
 
 @dataclass(frozen=True)
@@ -84,8 +92,10 @@ def class_word_length(backbone: Backbone, subject: str) -> int:
     return next(iter(backbone.class_vectors(subject).values())).shape[0]
 
 
-def face_wise_loss(anchor: Anchor, records: Records, columns: Sequence[int], *, detach_queries: bool) -> Tensor:
-    """L_attn of one U-Net pass: A_t against A_r on the same queries, a scalar.
+def paired_maps(
+    anchor: Anchor, records: Records, columns: Sequence[int], *, detach_queries: bool
+) -> tuple[list[Tensor], list[Tensor]]:
+    """A_t and A_r of one U-Net pass, (B, H, Q, L) for each layer, on the same queries; A_r is a constant.
 
     columns are V*'s in the target prompt. The class word begins at the same place in the reference prompt; both words
     are merged into one column, so that each later token meets itself.
@@ -97,7 +107,30 @@ def face_wise_loss(anchor: Anchor, records: Records, columns: Sequence[int], *, 
         probs = attention_probs(query.detach() if detach_queries else query, key)
         target.append(merge_columns(probs, columns, length))
         reference.append(merge_columns(attention_probs(query.detach(), anchor_key), class_columns, length))
-    return attention_loss(target, reference)
+    return target, reference
+
+
+def face_wise_loss(anchor: Anchor, records: Records, columns: Sequence[int], *, detach_queries: bool) -> Tensor:
+    """L_attn of one U-Net pass: A_t against A_r for every token of the prompt; columns as in `paired_maps`."""
+    return attention_loss(*paired_maps(anchor, records, columns, detach_queries=detach_queries))
+
+
+def subject_loss(anchor: Anchor, records: Records, columns: Sequence[int], *, detach_queries: bool) -> Tensor:
+    """The same for V* alone: other words may act elsewhere than in the class prompt."""
+    word = slice(min(columns), min(columns) + 1)
+    target, reference = paired_maps(anchor, records, columns, detach_queries=detach_queries)
+    return attention_loss([probs[..., word] for probs in target], [probs[..., word] for probs in reference])
+
+
+def masked_loss(anchor: Anchor, records: Records, columns: Sequence[int], *, detach_queries: bool) -> Tensor:
+    """V*'s map against a mask of where the class word acts: where in it V* acts is left open."""
+    word = min(columns)
+    target, reference = paired_maps(anchor, records, columns, detach_queries=detach_queries)
+    return mask_loss([probs[..., word] for probs in target], [class_mask(probs[..., word]) for probs in reference])
+
+
+LOSSES = {"all": face_wise_loss, "subject": subject_loss, "mask": masked_loss}
+"""Attention losses by which words they hold."""
 
 
 class Sefi(EmbeddingMethod):
@@ -116,7 +149,9 @@ class Sefi(EmbeddingMethod):
 
     def table(self) -> TokenTable:
         """The tokens as they stand, with gradients to the modules."""
-        return pair_table({name: self.modules[name](word).unflatten(0, (-1, 2)) for name, word in self.words.items()})
+        stages = self.settings.num_stages
+        tokens = {name: self.modules[name](word).unflatten(0, (stages, -1)) for name, word in self.words.items()}
+        return pair_table({name: rows.expand(-1, 2, -1) for name, rows in tokens.items()})
 
     def table_for(self, batch: Batch) -> TokenTable:
         """The tokens of the batch's stages."""
@@ -131,7 +166,8 @@ class Sefi(EmbeddingMethod):
         with recording(self.anchor.layers) as records:
             denoise = denoising(self.backbone, batch, target)
         columns = next(word.columns for word in target.words if word.text == PSEUDO_WORD)
-        attention = face_wise_loss(self.anchor, records, columns, detach_queries=self.settings.detach_queries)
+        loss_of = LOSSES[self.settings.attention_words]
+        attention = loss_of(self.anchor, records, columns, detach_queries=self.settings.detach_queries)
         loss = denoise + self.settings.attention_weight * attention
         return {"loss": loss, "denoising": denoise, "attention": attention}
 
@@ -141,7 +177,7 @@ class Sefi(EmbeddingMethod):
         return token_tensors({name: rows.unflatten(0, (-1, 2))[:, :, 0] for name, rows in self.table().vectors.items()})
 
     def _module(self, word: Tensor, generator: torch.Generator) -> TokenModule:
-        num_tokens = 2 * self.settings.num_stages
+        num_tokens = self.settings.num_stages * (1 if self.settings.shared_tokens else 2)
         return TokenModule(len(word), num_tokens, generator=generator, heads=self.settings.heads).to(word.device)
 
     def _anchor(self) -> Anchor:

@@ -32,6 +32,7 @@ QUICK = {
     "dreambooth": {"class_steps": 1},
     "dreambooth-lora": {"class_steps": 1},
     "custom-diffusion": {"class_steps": 1},
+    "attndreambooth": {"word_steps": 1, "attention_steps": 1, "word_rate": 0.01, "attention_rate": 0.01},
 }  # fmt: skip
 
 backbone_of = lru_cache(maxsize=None)(tiny_backbone)

@@ -20,6 +20,7 @@ _MODULES = {
     "dreambooth": "onephoto.methods.dreambooth",
     "dreambooth-lora": "onephoto.methods.dreambooth_lora",
     "custom-diffusion": "onephoto.methods.custom_diffusion",
+    "attndreambooth": "onephoto.methods.attndreambooth",
 }
 
 

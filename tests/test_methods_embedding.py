@@ -12,7 +12,7 @@ from tiny import tiny_backbone
 
 from onephoto import api
 from onephoto.backbone.load import Backbone
-from onephoto.errors import IdentityFileError, ModelError
+from onephoto.errors import IdentityFileError, ModelError, SettingError
 from onephoto.generate.draw import DrawSettings
 from onephoto.identity.file import load, save
 from onephoto.methods import celeb_basis, get_method
@@ -112,3 +112,9 @@ def test_at_strength_nought_the_class_word_is_drawn(method: str) -> None:
     plain = api.generate(backbone, "a photo of person", [], settings=settings)[0]
     nought = api.generate(backbone, "a photo of <alice>", [who], settings=settings, strengths={"alice": 0})[0]
     assert np.abs(np.asarray(plain, int) - np.asarray(nought, int)).max() <= 1
+
+
+def test_a_setting_that_a_method_does_not_have_is_refused_with_those_it_has() -> None:
+    request = api.LearnRequest(name="alice", method="xti", settings={"num_stages": 3, "attention_weight": None})
+    with pytest.raises(SettingError, match=r"xti has no setting num_stages; it has steps, batch_size"):
+        api.Learning(tiny_backbone(), [photo()], request)

@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from onephoto.backbone.load import Backbone, load_backbone, wrap_pipeline
-from onephoto.backbone.method import WeightChange
+from onephoto.backbone.method import MethodSpec, WeightChange
 from onephoto.backbone.prompts import is_name, names_in
 from onephoto.backbone.use import People
 from onephoto.backbone.use import use as hooked
@@ -75,9 +75,8 @@ class Learning:
         checkpoint_path: Path | None = None, resume: bool = False,
     ) -> None:  # fmt: skip
         spec = get_method(request.method)
-        known = {field: value for field, value in (request.settings or {}).items() if value is not None}
         self.backbone, self.request, self.path = backbone, request, checkpoint_path
-        self.settings = replace(spec.settings(), **known)
+        self.settings = settings_of(spec, request.settings or {})
         seen = {"photos": photos} if spec.sees_photos else {}
         self.method = spec.build(backbone, subject=request.subject, settings=self.settings, seed=request.seed, **seen)
         self.thumbnail = {"thumbnail": thumbnail_of(photos[0])} if request.thumbnail else {}
@@ -144,6 +143,16 @@ class Learning:
             **self.thumbnail,
         }
         return IdentityFile(request.name.lower(), request.subject, self.method.name, self.method.tensors(), metadata)
+
+
+def settings_of(spec: MethodSpec, wanted: Mapping[str, Any]) -> Any:
+    """The method's settings with those wanted that are not None; raises SettingError for one that it does not have."""
+    own = {name: value for name, value in wanted.items() if value is not None}
+    known = [field.name for field in fields(spec.settings)]
+    for name in own:
+        if name not in known:
+            raise SettingError(f"{spec.name} has no setting {name}; it has {', '.join(known)}")
+    return replace(spec.settings(), **own)
 
 
 def backbone_of(model: Any) -> Backbone:

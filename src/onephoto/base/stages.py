@@ -1,7 +1,6 @@
 """The stages of base training with their folders: work/vae, work/latents, work/diffusion, work/mini."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -65,8 +64,6 @@ def diffusion(
     words = tokenizer(work, arch)
     data = LatentSet(PictureSet(*pictures), latents_folder(work, size or arch.image_size), words)
     settings = DiffusionSettings(minutes=minutes)
-    # As many latent positions a step at every size, since the optimiser's own cost is the same.
-    settings = replace(settings, batch_size=settings.batch_size * (arch.image_size // (size or arch.image_size)) ** 2)
     for line in train_diffusion(data, work / "diffusion", settings, arch=arch, tokenizer=words, device=device):
         yield f"step {line.step}: loss {line.loss:.4f}, {line.speed:.1f} pictures/s"
 

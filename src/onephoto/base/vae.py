@@ -19,7 +19,7 @@ from onephoto.base.training import Clock, OptimiserSettings, Trainer, running_me
 
 @dataclass(frozen=True)
 class VaeSettings:
-    """Three steps of four see crops: a quarter of the cost a picture, and the layers are convolutions anyway.
+    """Most steps see crops: a quarter of the cost a picture, and the layers are convolutions anyway.
 
     Of the crops, `face_share` lie where faces mostly are: small in the picture, and all that likeness hangs on.
     """
@@ -27,9 +27,9 @@ class VaeSettings:
     minutes: float = 30.0
     crops: int = 8
     crop_size: int = 64
-    face_share: float = 0.5
+    face_share: float = 0.75
     whole: int = 2
-    whole_share: float = 0.25
+    whole_share: float = 0.15
     gradient_weight: float = 1.0
     kl_weight: float = 1e-5
     optimiser: OptimiserSettings = field(

@@ -21,7 +21,7 @@ class Architecture:
     image_size: int = 128
     latent_channels: int = 16
     vae_channels: tuple[int, ...] = (16, 32, 64, 128)
-    unet_channels: tuple[int, ...] = (96, 128, 192)
+    unet_channels: tuple[int, ...] = (96, 128, 160)
     unet_layers: int = 1
     text_width: int = 192
     text_layers: int = 4

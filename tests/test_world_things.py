@@ -185,3 +185,9 @@ def test_a_folder_of_things_and_its_settings(tmp_path) -> None:
     with pytest.raises(WorldError, match="known: person"):
         render(tmp_path / "other", range(2), 1, subject="boat")
     assert contact_sheet(range(2), 3, size=32, subject="dog").size == (96, 64)
+
+
+def test_people_can_share_a_row_of_a_sheet() -> None:
+    narrow, wide = (np.asarray(contact_sheet(range(3), 2, size=32, subject="car", across=n)) for n in (1, 2))
+    assert narrow.shape == (96, 64, 3) and wide.shape == (64, 128, 3)
+    assert np.array_equal(narrow[32:64], wide[:32, 64:]) and not wide[32:, 64:].any()

@@ -41,10 +41,11 @@ def render(
 
 @app.command()
 def sheet(
-    out: Annotated[Path, typer.Argument(help="PNG to write.")],
-    people: Annotated[int, typer.Option(help="How many people, a row each.")] = 6,
+    out: Annotated[Path, typer.Argument(help="Picture to write, PNG or WebP.")],
+    people: Annotated[int, typer.Option(help="How many people.")] = 6,
     first: Annotated[int, typer.Option(help="Seed of the first person.")] = 0,
     shots: Annotated[int, typer.Option(help="Pictures a person.")] = 8,
+    across: Annotated[int, typer.Option(min=1, help="How many people share a row.")] = 1,
     size: Annotated[int, typer.Option(help="Side of a picture in pixels.")] = 128,
     enlarge: Annotated[int, typer.Option(help="How many times larger the sheet shows it.")] = 1,
     subject: Annotated[str, typer.Option(help=SUBJECT)] = "person",
@@ -54,7 +55,8 @@ def sheet(
     from onephoto.world.sheet import contact_sheet
 
     seeds = range(first, first + people)
-    contact_sheet(seeds, shots, size=size, seed=seed, enlarge=enlarge, subject=subject).save(out)
+    drawn = contact_sheet(seeds, shots, size=size, seed=seed, enlarge=enlarge, subject=subject, across=across)
+    drawn.save(out)
     typer.echo(out)
 
 

@@ -146,7 +146,8 @@ def _covered(one: Chair, solid: Solid, colour: NDArray, name: str) -> Part:
     numbers = np.full(len(solid.points), NUMBERS[name], np.uint8)
     x, y, z = solid.points.T
     if one.pattern == "stripes":
-        marked = np.sin(x * (5 + one.bars)) > 0.2
+        across = x + z if name == "armrests" else x
+        marked = np.sin(across * (5 + one.bars)) > 0.2
     elif one.pattern == "spots":
         pitch = 0.26 + 0.03 * one.bars
         across, along = x / pitch, (y + z) / pitch

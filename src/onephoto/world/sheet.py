@@ -1,6 +1,6 @@
-"""Contact sheets: one row a person or thing, one column a shot."""
+"""Contact sheets of people or things: their shots side by side, one or several of them a row."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,17 +13,21 @@ from onephoto.world.shots import sample_shot
 
 
 def contact_sheet(
-    people: Iterable[int], shots: int, *, size: int = 128, seed: int = 0, enlarge: int = 1, subject: str = PERSON
-) -> Image.Image:
+    people: Sequence[int], shots: int, *, size: int = 128, seed: int = 0, enlarge: int = 1, subject: str = PERSON,
+    across: int = 1,
+) -> Image.Image:  # fmt: skip
     """Pictures of people (seeds), `shots` each, `size` pixels wide and shown `enlarge` times as large.
 
-    `subject` may be a kind of thing instead. Raises WorldError for a kind that does not exist.
+    `across` people share a row; `subject` may be a kind of thing instead. Raises WorldError for a kind that does not
+    exist.
     """
-    rows = []
-    for number in people:
-        streams = [np.random.default_rng([seed, number, k]) for k in range(shots)]
-        rows.append(np.concatenate([_image(subject, number, rng, size) for rng in streams], 1))
-    sheet = Image.fromarray(np.concatenate(rows))
+    rows = -(-len(people) // across)
+    cells = np.zeros((rows, across * shots, size, size, 3), np.uint8)
+    for place, number in enumerate(people):
+        for k in range(shots):
+            column = place % across * shots + k
+            cells[place // across, column] = _image(subject, number, np.random.default_rng([seed, number, k]), size)
+    sheet = Image.fromarray(cells.swapaxes(1, 2).reshape(rows * size, -1, 3))
     return sheet.resize((sheet.width * enlarge, sheet.height * enlarge), Image.Resampling.NEAREST)
 
 

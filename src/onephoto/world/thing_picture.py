@@ -11,7 +11,7 @@ from onephoto.errors import WorldError
 from onephoto.world import thing_phrases
 from onephoto.world.drawing import Bytes, Camera, Figure, Floats
 from onephoto.world.floor import darkened, ground_of, paved
-from onephoto.world.picture import BRIGHTNESS, LUMA, THING_SEEN, Picture, aimed, developed, light_for
+from onephoto.world.picture import BRIGHTNESS, DISTANCE, LUMA, THING_SEEN, Picture, aimed, developed, light_for
 from onephoto.world.raster import draw
 from onephoto.world.scenes import SCENES, SceneLight, backdrop
 from onephoto.world.thing_captions import caption, captions
@@ -50,6 +50,8 @@ def sample_view(rng: np.random.Generator, one: Thing, **fixed: Any) -> View:
             raise WorldError(f"a view has no {name!r}; it has {', '.join(f.name for f in fields(View))}")
         if name in known and value not in known[name]:
             raise WorldError(f"no {name} {value!r} for a {one.kind}; known: {', '.join(known[name])}")
+    # Things of different kinds and one seed are not to be seen in the same places.
+    rng = np.random.default_rng([int(rng.integers(1 << 31)), list(KINDS).index(one.kind)])
     behind = rng.random() < kind.behind
     yaw = rng.uniform(110, 180) * rng.choice((-1, 1)) if behind else rng.uniform(-kind.turn, kind.turn)
     view = View(
@@ -112,7 +114,8 @@ def _camera(points: Floats, view: View, size: int) -> Camera:
     middle = (points.max(0) + points.min(0)) / 2
     turned = aimed(middle, view.camera, height=1.0, size=size)
     away = points - middle
-    extent = 2 * max(float(np.abs(away @ turned.right).max()), float(np.abs(away @ turned.up).max()))
+    larger = DISTANCE / (DISTANCE + away @ turned.forward)
+    extent = 2 * float(np.abs(np.stack([away @ turned.right, away @ turned.up]) * larger).max())
     rng = np.random.default_rng([view.seed, 2])
     height = view.room * extent
     aside = (view.room - 1) * extent * np.array([rng.uniform(-0.3, 0.3), rng.uniform(0.0, 0.3)])

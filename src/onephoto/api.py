@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from onephoto.evaluate.people import Sitter
     from onephoto.evaluate.plan import Plan, Variant
     from onephoto.evaluate.rows import Row
+    from onephoto.evaluate.studies import Study
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -301,10 +302,41 @@ def compare_plan(
 
     known = learning_settings(backbone.model_id)
     learners = tuple(resolved(Variant(name, name, known.get(name, {}))) for name in methods)
+    return Plan(variants=(Variant(BASE, BASE), *learners), judge=judge, **_drawn_by(backbone, settings), **fields)
+
+
+def study_plan(backbone: Backbone, asked: "Study", *, settings: DrawSettings, judge: str = "", **fields: Any) -> "Plan":
+    """A plan of a study's variants, which differ from ours as the comparison has it; arguments as in `compare_plan`."""
+    from onephoto.evaluate.plan import OURS, Plan, learning_settings
+
+    known = learning_settings(backbone.model_id).get(OURS, {})
+    variants = tuple(
+        resolved(replace(variant, learning=known | dict(variant.learning))) for variant in asked.variants.values()
+    )
     return Plan(
-        variants=(Variant(BASE, BASE), *learners), model=backbone.model_id, weights=weights_digest(backbone),
-        drawing=asdict(settings), judge=judge, versions=versions(), **fields,
+        variants=variants, sets=(asked.set,), attention_people=2 * asked.attention, judge=judge, study=asked.name,
+        **_drawn_by(backbone, settings), **fields,
     )  # fmt: skip
+
+
+def _drawn_by(backbone: Backbone, settings: DrawSettings) -> dict[str, Any]:
+    """What a plan says of the model, the drawing and the versions."""
+    model = {"model": backbone.model_id, "weights": weights_digest(backbone)}
+    return {**model, "drawing": asdict(settings), "versions": versions()}
+
+
+def shown_as(backbone: Backbone, identity: IdentityFile, shown: str) -> IdentityFile:
+    """Somebody learned by ours with only some of the tokens (`evaluate.studies.SHOWN`), the class word for the rest."""
+    from onephoto.evaluate.studies import tokens_kept, with_class_word
+
+    if not shown:
+        return identity
+    words = {f"tokens.{name}": rows for name, rows in backbone.class_vectors(identity.subject).items()}
+    tensors = {
+        name: with_class_word(pairs, words[name].cpu(), tokens_kept(shown, len(pairs)))
+        for name, pairs in identity.tensors.items()
+    }
+    return replace(identity, tensors=tensors)
 
 
 def resolved(variant: "Variant") -> "Variant":
@@ -352,4 +384,8 @@ def compare(
     def look_at(text: str, identities: Sequence[IdentityFile], seed: int) -> Attended:
         return look(backbone, text, identities, seed=seed, settings=settings)
 
-    return run(plan, folder, sitters=sitters, tools=Tools(learn=learn_one, paint=paint, judge=judge, look=look_at))
+    def edit(identity: IdentityFile, variant: "Variant") -> IdentityFile:
+        return shown_as(backbone, identity, variant.shown)
+
+    tools = Tools(learn=learn_one, paint=paint, judge=judge, look=look_at, edit=edit)
+    return run(plan, folder, sitters=sitters, tools=tools)

@@ -5,21 +5,18 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
+from onephoto.evaluate.blocks import Column, attention_section, first_prompts, pictures_of
 from onephoto.evaluate.metrics import bootstrap_interval
 from onephoto.evaluate.plan import BASE, OURS, Variant, write_whole
-from onephoto.evaluate.report import Line, Results, attention_of, by_person, floor_and_ceiling, summary
-from onephoto.evaluate.rows import Row, picture_path
+from onephoto.evaluate.report import Line, Results, by_person, floor_and_ceiling, summary
 from onephoto.evaluate.words import DEFINITIONS, title_of, verdict_of
 from onephoto.look import page as pieces
-from onephoto.look.heatmap import heatmap
-from onephoto.look.page import Cell
 from onephoto.look.plots import Mark, bars, ranking, scatter
 
 PAGE = "report.html"
-SHOWN_PEOPLE, SHOWN_PROMPTS = 6, 2
-"""People and prompts of each set in the picture grids."""
+SHOWN_PROMPTS = 2
+"""Prompts of each set in the picture grids."""
 
 
 def write_page(results: Results) -> Path:
@@ -102,11 +99,10 @@ def _page(results: Results, plots: dict[str, str]) -> str:
         pieces.section("The ranking", _table(results), pieces.side_by_side(plots["ranking"], plots["likeness"])),
         pieces.section("Likeness and prompts", pieces.side_by_side(plots["scatter"], *sets)),
         *_pictures(results),
-        *_attention(results),
+        *attention_section(results, _columns(results)),
         pieces.section("What it costs", pieces.side_by_side(plots["seconds"], plots["bytes"])),
         _method(results),
-        f"<footer>Drawn {results.record.get('date', '')} by onephoto. All numbers here are made from rows.csv, which "
-        "lies beside this page.</footer>",
+        pieces.footer(results.record.get("date", "")),
     )
 
 
@@ -138,79 +134,22 @@ def _number(value: float, form: str) -> str:
 
 def _pictures(results: Results) -> list[str]:
     """A section with a grid for the first prompts of each set."""
-    blocks = [
-        "<h3>" + row.prompt.replace("{other}", "another").replace("{}", "\u2026") + "</h3>" + _grid(results, row)
+    grids = [
+        pictures_of(results, row, _columns(results))
         for name in results.sets
-        for row in _first_prompts(results, name)
+        for row in first_prompts(results, name, SHOWN_PROMPTS)
     ]
     note = (
         "Below each picture its ID, and a tick where it shows what the prompt says. Along a row the seed is the same."
     )
-    return [pieces.section("The pictures", pieces.text(note, "note"), *blocks)]
+    return [pieces.section("The pictures", pieces.text(note, "note"), *grids)]
 
 
-def _first_prompts(results: Results, name: str) -> list[Row]:
-    """A row of each of a set's first prompts."""
-    rows = {row.number: row for row in results.rows if row.set == name}
-    return [rows[number] for number in sorted(rows)[:SHOWN_PROMPTS]]
-
-
-def _grid(results: Results, of: Row) -> str:
-    header = [("", "photo"), *(_head(variant) for variant in _ordered(results))]
-    cells = []
-    for person in results.people[:SHOWN_PEOPLE]:
-        own = {
-            row.method: row for row in results.rows if (row.person, row.set, row.number) == (person, of.set, of.number)
-        }
-        drawn = [_picture(results, variant, own[variant.name]) for variant in _ordered(results)]
-        cells.append([Cell(results.sitters[person].photo), *drawn])
-    return pieces.grid(header, cells)
-
-
-def _ordered(results: Results) -> list[Variant]:
+def _columns(results: Results) -> list[Column]:
     """Variants as the table ranks them."""
     known = {variant.name: variant for variant in results.variants}
-    return [known[line.method] for line in summary(results)]
-
-
-def _head(variant: Variant) -> tuple[str, str]:
-    return ("ours" if variant.name == OURS else "", title_of(variant.name))
-
-
-def _picture(results: Results, variant: Variant, row: Row) -> Cell:
-    mark = '<span class="yes">\u2713</span>' if row.passes else '<span class="no">\u00d7</span>'
-    return Cell(opened(results.folder, variant, row), f"{row.id:.2f} {mark}")
-
-
-def opened(folder: Path, variant: Variant, row: Row) -> Image.Image | None:
-    """A row's picture, None where it is gone."""
-    path = picture_path(folder, variant, row.person, row.set, row.number)
-    if not path.exists():
-        return None
-    with Image.open(path) as image:
-        return image.convert("RGB")
-
-
-def _attention(results: Results) -> list[str]:
-    """A section with the map of the learned word under every method, if attention was looked at."""
-    seen = attention_of(results)
-    people = [person for person in results.people if any(key[1] == person for key in seen)]
-    if not people:
-        return []
-    rows = []
-    for person in people:
-        row = [Cell(results.sitters[person].photo)]
-        for variant in _ordered(results):
-            one = seen.get((variant.name, person))
-            share = "" if one is None or np.isnan(one.on_face) else f"{one.on_face:.0%} on the face"
-            row.append(Cell(None) if one is None else Cell(heatmap(one.image, one.map), share))
-        rows.append(row)
-    note = (
-        "Where the learned word acts, mean over layers, heads and steps; unlearned, the class word itself. Each map is "
-        "scaled to its own maximum; the share is of the whole map inside the box of the face found in the picture."
-    )
-    header = [("", "photo"), *(_head(variant) for variant in _ordered(results))]
-    return [pieces.section("Where the learned word looks", pieces.text(note, "note"), pieces.grid(header, rows))]
+    ranked = [known[line.method] for line in summary(results)]
+    return [Column(variant, title_of(variant.name), "ours" * (variant.name == OURS)) for variant in ranked]
 
 
 def _method(results: Results) -> str:

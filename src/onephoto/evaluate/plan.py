@@ -59,7 +59,7 @@ class Plan:
     variants and people (by seed); sets of prompts in `words`, the first prompts_each of each, prompts_total in all if
     given, taken from the sets in turn; seed of learning and of the first picture; the class word; for how many people
     and under which prompt attention is looked at. model, weights, drawing, judge and versions say what drew and judged,
-    command and date what was asked for and when.
+    study, command and date what was asked for and when.
     """
 
     variants: tuple[Variant, ...]
@@ -77,6 +77,7 @@ class Plan:
     drawing: Mapping[str, Any] = field(default_factory=dict)
     judge: str = ""
     versions: Mapping[str, str] = field(default_factory=dict)
+    study: str = ""
     command: str = ""
     date: str = ""
 
@@ -105,7 +106,8 @@ class Plan:
         """What may not change within a folder, since pictures made before would be of another comparison."""
         return {
             "model": self.model, "weights": self.weights, "drawing": dict(self.drawing), "seed": self.seed,
-            "subject": self.subject, "prompts": self._prompts(), "attention prompt": self.attention_prompt.text,
+            "study": self.study, "subject": self.subject, "prompts": self._prompts(),
+            "attention prompt": self.attention_prompt.text,
             "order of people": list(self.people) if any(item.prompt.people > 1 for item in self.items()) else None,
         }  # fmt: skip
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from onephoto.errors import SettingError
 from onephoto.evaluate.metrics import bootstrap_interval, copying, inside, likeness
 from onephoto.evaluate.people import Sitter, load_sitter
 from onephoto.evaluate.plan import BASE, OURS, Variant, recorded, recorded_variants
@@ -88,6 +89,8 @@ def gather(folder: Path) -> Results:
     rows = [row for path in paths for row in load_rows(path)]
     present = [variant for variant in variants if any(row.method == variant.name for row in rows)]
     kept = shared_cells(rows)
+    if not kept:
+        raise SettingError(f"{folder}: nobody has been drawn by every method yet; go on with the command that began it")
     order = {variant.name: place for place, variant in enumerate(variants)}
     kept.sort(key=lambda row: (order[row.method], row.person))
     people = sorted({seed for row in kept for seed in (row.person, row.second_person) if seed is not None})

@@ -62,6 +62,13 @@ def plot(png: bytes, about: str) -> str:
     )
 
 
+def footer(date: str) -> str:
+    """The page's last line."""
+    return (
+        f"<footer>Drawn {escape(date)} by onephoto. All numbers here are made from rows.csv beside this page.</footer>"
+    )
+
+
 def side_by_side(*blocks: str) -> str:
     """Blocks beside each other where there is room."""
     return '<div class="pair">' + "\n".join(blocks) + "</div>"

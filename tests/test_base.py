@@ -1,4 +1,3 @@
-import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -6,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 from diffusers import AutoencoderKL, DiffusionPipeline
+from toy_base import TOY, toy_pictures
 
 from onephoto.backbone.load import load_backbone
 from onephoto.base import stages
@@ -18,21 +18,10 @@ from onephoto.errors import SettingError
 from onephoto.world.captions import vocabulary
 from onephoto.world.names import name_of
 
-TOY = Architecture(
-    image_size=64, latent_channels=4, vae_channels=(8, 8, 8, 8), unet_channels=(32, 32), text_width=32, text_layers=1,
-    text_heads=2, max_length=12,
-)  # fmt: skip
-
 
 @pytest.fixture
 def pictures(tmp_path: Path) -> Path:
-    folder = tmp_path / "pictures"
-    folder.mkdir()
-    images = np.random.default_rng(0).integers(0, 255, (80, 64, 64, 3), np.uint8)
-    np.save(folder / "0000.npy", images)
-    lines = [json.dumps({"captions": ["a photo of a man", "a man"]})] * len(images)
-    (folder / "0000.jsonl").write_text("\n".join(lines) + "\n")
-    return folder
+    return toy_pictures(tmp_path / "pictures")
 
 
 def test_every_word_and_name_is_one_token(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers import DiffusionPipeline, StableDiffusionPipeline, StableDiffusionXLPipeline
+from diffusers import AutoencoderKL, DiffusionPipeline, StableDiffusionPipeline, StableDiffusionXLPipeline
 from torch import Tensor
 
 from onephoto.backbone.hooks import CrossAttentionLayer, conditioned, cross_attention_layers
@@ -20,6 +20,8 @@ from onephoto.errors import ModelError
 
 __all__ = ["Backbone", "CrossAttentionLayer", "load_backbone", "wrap_pipeline"]
 
+EMBEDDED = ("mini", "mini-xl")
+"""The embedded models: Stable Diffusion 1.x's format, and Stable Diffusion XL's."""
 FINGERPRINT_ROWS = 64
 UNSUPPORTED = {
     "Flux": "Flux", "StableDiffusion3": "Stable Diffusion 3", "PixArt": "PixArt", "HunyuanDiT": "Hunyuan-DiT",
@@ -210,19 +212,20 @@ def _family(pipeline: Any) -> str:
 def load_backbone(
     model: str | Path = "mini", *, device: str = "cpu", dtype: torch.dtype = torch.float32, offline: bool = False
 ) -> Backbone:
-    """Load "mini" (the embedded model), a folder, a .safetensors checkpoint or a hub id; offline asks no hub.
+    """Load "mini" or "mini-xl" (the embedded models), a folder, a .safetensors checkpoint or a hub id; offline asks no
+    hub.
 
     Raises ModelError in one line when the model is missing, gated, or of a family that is not supported.
     """
-    path = embedded_model() if str(model) == "mini" else Path(model)
+    path = embedded_model(str(model)) if str(model) in EMBEDDED else Path(model)
     options = {"dtype": dtype, "local_files_only": offline}
     if path.is_file():
         pipeline = _from_file(path, options)
     elif path.is_dir():
         _refuse_by_index(path)
-        pipeline = _from_pretrained(str(path), options)
-    elif str(model) == "mini":
-        raise ModelError("the embedded model's weights are not there; make them with: onephoto base train")
+        pipeline = _from_pretrained(str(path), options | _shared_autoencoder(path, dtype))
+    elif str(model) in EMBEDDED:
+        raise ModelError(f"the weights of {model} are not there; make them with: onephoto base train")
     elif path.is_absolute() or str(model).count("/") != 1:
         raise ModelError(
             f"{model}: no such folder or file; give a folder, a .safetensors file or a hub id like org/name"
@@ -234,9 +237,16 @@ def load_backbone(
     return wrap_pipeline(pipeline, str(model))
 
 
-def embedded_model() -> Path:
-    """Where the embedded model's weights lie in the package."""
-    return Path(str(resources.files("onephoto") / "weights" / "mini"))
+def embedded_model(name: str = "mini") -> Path:
+    """Where an embedded model's weights lie in the package."""
+    return Path(str(resources.files("onephoto") / "weights" / name))
+
+
+def _shared_autoencoder(folder: Path, dtype: torch.dtype) -> dict[str, Any]:
+    """The package holds one autoencoder for both embedded models; other folders bring their own."""
+    if folder != embedded_model("mini-xl") or (folder / "vae").exists():
+        return {}
+    return {"vae": AutoencoderKL.from_pretrained(embedded_model() / "vae", torch_dtype=dtype)}
 
 
 def _refuse_by_index(folder: Path) -> None:

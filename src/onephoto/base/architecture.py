@@ -1,12 +1,14 @@
 """Shapes of the embedded model: a small Stable-Diffusion-format pipeline that plain diffusers loads."""
 
+import math
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
 from diffusers.models.resnet import ResnetBlock2D
 from diffusers.models.transformers.transformer_2d import Transformer2DModel
-from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
 
 @dataclass(frozen=True)
@@ -23,15 +25,39 @@ class Architecture:
     vae_channels: tuple[int, ...] = (16, 32, 64, 128)
     unet_channels: tuple[int, ...] = (96, 128, 160)
     unet_layers: int = 1
+    head_width: int = 32
     text_width: int = 192
     text_layers: int = 4
     text_heads: int = 6
     max_length: int = 48
 
     @property
+    def pixels_per_latent(self) -> int:
+        """Pixels on a latent position's side."""
+        return 2 ** (len(self.vae_channels) - 1)
+
+    @property
     def latent_size(self) -> int:
         """Side of the latent picture."""
-        return self.image_size // 2 ** (len(self.vae_channels) - 1)
+        return self.image_size // self.pixels_per_latent
+
+
+@dataclass(frozen=True)
+class XlArchitecture(Architecture):
+    """Sizes of the embedded model in Stable Diffusion XL's format, with the same autoencoder; together with both text
+    encoders it has 3.3 million weights. `text_...` are the first encoder's; `size_width` numbers tell each of the six
+    sizes and corners.
+    """
+
+    unet_channels: tuple[int, ...] = (48, 64, 64)
+    head_width: int = 16
+    text_width: int = 48
+    text_layers: int = 3
+    text_heads: int = 3
+    second_width: int = 80
+    second_layers: int = 4
+    second_heads: int = 5
+    size_width: int = 16
 
 
 def build_vae(arch: Architecture) -> AutoencoderKL:
@@ -51,6 +77,21 @@ def build_vae(arch: Architecture) -> AutoencoderKL:
 
 def build_unet(arch: Architecture) -> UNet2DConditionModel:
     """U-Net with cross-attention at every level (latent sides 16, 8 and 4 at 128 px)."""
+    return _build_unet(arch, context_width=arch.text_width)
+
+
+def build_xl_unet(arch: XlArchitecture) -> UNet2DConditionModel:
+    """The same, but told the second encoder's pooled text, and sizes, beside both encoders' tokens."""
+    return _build_unet(
+        arch,
+        context_width=arch.text_width + arch.second_width,
+        addition_embed_type="text_time",
+        addition_time_embed_dim=arch.size_width,
+        projection_class_embeddings_input_dim=arch.second_width + 6 * arch.size_width,
+    )
+
+
+def _build_unet(arch: Architecture, *, context_width: int, **added: Any) -> UNet2DConditionModel:
     levels = len(arch.unet_channels)
     unet = UNet2DConditionModel(
         sample_size=arch.latent_size,
@@ -60,8 +101,10 @@ def build_unet(arch: Architecture) -> UNet2DConditionModel:
         up_block_types=("CrossAttnUpBlock2D",) * levels,
         block_out_channels=arch.unet_channels,
         layers_per_block=arch.unet_layers,
-        cross_attention_dim=arch.text_width,
-        attention_head_dim=tuple(width // 32 for width in arch.unet_channels),
+        cross_attention_dim=context_width,
+        attention_head_dim=tuple(width // arch.head_width for width in arch.unet_channels),
+        norm_num_groups=math.gcd(32, *arch.unet_channels),
+        **added,
     )
     silence_branches(unet)
     return unet
@@ -78,20 +121,32 @@ def silence_branches(unet: UNet2DConditionModel) -> None:
 
 def build_text_encoder(arch: Architecture, tokenizer: CLIPTokenizer) -> CLIPTextModel:
     """CLIP text transformer over the project's own vocabulary."""
-    config = CLIPTextConfig(
+    shape = (arch.text_width, arch.text_layers, arch.text_heads)
+    return CLIPTextModel(_text_config(shape, arch.max_length, tokenizer))
+
+
+def build_second_encoder(arch: XlArchitecture, tokenizer: CLIPTokenizer) -> CLIPTextModelWithProjection:
+    """The second text encoder of Stable Diffusion XL's format, over the same vocabulary."""
+    shape = (arch.second_width, arch.second_layers, arch.second_heads)
+    return CLIPTextModelWithProjection(_text_config(shape, arch.max_length, tokenizer))
+
+
+def _text_config(shape: tuple[int, int, int], max_length: int, tokenizer: CLIPTokenizer) -> CLIPTextConfig:
+    """Configuration of a text encoder of some width, layers and heads."""
+    width, layers, heads = shape
+    return CLIPTextConfig(
         vocab_size=len(tokenizer),
-        hidden_size=arch.text_width,
-        intermediate_size=4 * arch.text_width,
-        num_hidden_layers=arch.text_layers,
-        num_attention_heads=arch.text_heads,
-        max_position_embeddings=arch.max_length,
-        projection_dim=arch.text_width,
+        hidden_size=width,
+        intermediate_size=4 * width,
+        num_hidden_layers=layers,
+        num_attention_heads=heads,
+        max_position_embeddings=max_length,
+        projection_dim=width,
         hidden_act="quick_gelu",
         bos_token_id=tokenizer.bos_token_id,
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,
     )
-    return CLIPTextModel(config)
 
 
 def build_scheduler() -> DDIMScheduler:

@@ -1,8 +1,7 @@
-"""Training of text encoder and U-Net together on the latents of rendered pictures."""
+"""Training of what paints, in any format, on the latents of rendered pictures."""
 
-import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,14 +9,14 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from diffusers import AutoencoderKL, StableDiffusionPipeline
-from torch import Tensor, nn
+from diffusers import AutoencoderKL
+from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from transformers import CLIPTokenizer
 
-from onephoto.base.architecture import Architecture, build_scheduler, build_text_encoder, build_unet
+from onephoto.base.architecture import build_scheduler
+from onephoto.base.painters import Painter
 from onephoto.base.pictures import PictureSet, to_tensor
-from onephoto.base.shipped import take_shipped, take_shipped_text
 from onephoto.base.training import Clock, OptimiserSettings, Trainer, running_mean
 from onephoto.core.denoising import add_noise
 from onephoto.errors import WorldError
@@ -47,19 +46,6 @@ class DiffusionProgress:
     step: int
     loss: float
     speed: float
-
-
-class Painter(nn.Module):
-    """Text encoder and U-Net as one module: token ids, noisy latents and timesteps in, predicted noise out."""
-
-    def __init__(self, arch: Architecture, tokenizer: CLIPTokenizer) -> None:
-        super().__init__()
-        self.text_encoder = build_text_encoder(arch, tokenizer)
-        self.unet = build_unet(arch)
-
-    def forward(self, noisy: Tensor, t: Tensor, ids: Tensor) -> Tensor:
-        """(B, c, h, w), (B,), (B, L) -> (B, c, h, w)."""
-        return self.unet(noisy, t, encoder_hidden_states=self.text_encoder(ids).last_hidden_state).sample
 
 
 @torch.no_grad()
@@ -110,15 +96,21 @@ class LatentSet:
         self.ids = token_ids(tokenizer, flat).to(torch.int16)
         self.empty = token_ids(tokenizer, [""])[0]
 
-    def draw(self, generator: torch.Generator, settings: DiffusionSettings) -> tuple[Tensor, Tensor]:
-        """Latents (B, c, h, w) float32 and one caption variant each, or none, (B, L) long."""
+    def draw(self, generator: torch.Generator, settings: DiffusionSettings) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Latents (B, c, h, w) float32, and what the painter is told: one caption variant each, or none, (B, L) long,
+        and what `beside` adds.
+        """
         chosen = torch.randint(len(self.latents), (settings.batch_size,), generator=generator)
         share = torch.rand(settings.batch_size, generator=generator)
         variant = (share * self.counts[chosen]).long()
         ids = self.ids[self.starts[chosen] + variant].long()
         dropped = torch.rand(settings.batch_size, generator=generator) < settings.empty_share
         ids[dropped] = self.empty
-        return self.latents[chosen].float(), ids
+        return self.latents[chosen].float(), (ids, *self.beside(chosen, generator))
+
+    def beside(self, chosen: Tensor, generator: torch.Generator) -> tuple[Tensor, ...]:
+        """What a painter is told beside the captions of pictures (B,): nothing."""
+        return ()
 
 
 def token_ids(tokenizer: CLIPTokenizer, texts: list[str]) -> Tensor:
@@ -134,7 +126,7 @@ def fastest_attention(device: str) -> AbstractContextManager[None]:
 
 
 def diffusion_loss(
-    painter: Painter, latents: Tensor, ids: Tensor, alphas_cumprod: Tensor, *, generator: torch.Generator,
+    painter: Painter, latents: Tensor, told: Sequence[Tensor], alphas_cumprod: Tensor, *, generator: torch.Generator,
     snr_limit: float,
 ) -> Tensor:  # fmt: skip
     """Weighted error of the predicted noise; timesteps are spread evenly over the batch, one in each of B strata."""
@@ -143,7 +135,7 @@ def diffusion_loss(
     noise = torch.randn(latents.shape, generator=generator)
     device, dtype = painter.unet.device, painter.unet.dtype
     noisy = add_noise(latents, noise, alphas_cumprod, t).to(device, dtype)
-    predicted = painter(noisy, t.to(device), ids.to(device)).float()
+    predicted = painter(noisy, t.to(device), *(one.to(device) for one in told)).float()
     snr = alphas_cumprod[t] / (1 - alphas_cumprod[t])
     weight = (snr.clamp(max=snr_limit) / snr).to(device)
     error = (predicted - noise.to(device)).square().mean(dim=(1, 2, 3))
@@ -151,30 +143,23 @@ def diffusion_loss(
 
 
 def train_diffusion(
-    data: LatentSet, folder: Path, settings: DiffusionSettings, *, arch: Architecture, tokenizer: CLIPTokenizer,
-    device: str = "cpu",
-) -> Iterator[DiffusionProgress]:  # fmt: skip
-    """Train for the settings' minutes, going on from `folder/diffusion.safetensors`, else from the package's weights.
+    painter: Painter, data: LatentSet, checkpoint: Path, settings: DiffusionSettings, *, device: str = "cpu"
+) -> Iterator[DiffusionProgress]:
+    """Train what asks for gradients for the settings' minutes, going on from the checkpoint where there is one.
 
     Yields a log line every 20 seconds; a checkpoint is written every 3 minutes and at the end.
     """
-    torch.manual_seed(settings.seed)
-    painter = Painter(arch, tokenizer)
-    if take_shipped(painter.unet, "unet"):
-        take_shipped_text(painter.text_encoder, tokenizer)
-    painter = painter.to(device, torch.bfloat16).train()
-    trainer = Trainer(painter, settings.optimiser)
-    checkpoint = folder / "diffusion.safetensors"
-    folder.mkdir(parents=True, exist_ok=True)
+    trainer = Trainer(painter.to(device, torch.bfloat16).train(), settings.optimiser)
+    checkpoint.parent.mkdir(parents=True, exist_ok=True)
     if checkpoint.exists():
         trainer.load(checkpoint)
     generator = torch.Generator().manual_seed(settings.seed * 1_000_003 + trainer.step_count)
     alphas = build_scheduler().alphas_cumprod
     clock, mean, seen, since = Clock(settings.minutes), None, 0, time.monotonic()
     while not clock.over():
-        latents, ids = data.draw(generator, settings)
+        latents, told = data.draw(generator, settings)
         with fastest_attention(device):
-            loss = diffusion_loss(painter, latents, ids, alphas, generator=generator, snr_limit=settings.snr_limit)
+            loss = diffusion_loss(painter, latents, told, alphas, generator=generator, snr_limit=settings.snr_limit)
         trainer.step(loss, progress=clock.progress())
         mean, seen = running_mean(mean, float(loss.detach())), seen + len(latents)
         if clock.due("log", 20):
@@ -185,18 +170,8 @@ def train_diffusion(
     yield DiffusionProgress(trainer.step_count, mean or 0.0, seen / (time.monotonic() - since))
 
 
-def export_pipeline(
-    checkpoint: Path, vae: AutoencoderKL, tokenizer: CLIPTokenizer, folder: Path, *, arch: Architecture
-) -> None:
-    """The averaged weights of a checkpoint as a Stable Diffusion folder in fp16, which plain diffusers loads."""
-    painter = Painter(arch, tokenizer)
+def take_average(painter: Painter, checkpoint: Path) -> None:
+    """Give a painter the averaged weights of a checkpoint."""
     trainer = Trainer(painter, OptimiserSettings())
     trainer.load(checkpoint)
     painter.load_state_dict(trainer.average(), strict=False)
-    pipeline = StableDiffusionPipeline(
-        vae, painter.text_encoder, tokenizer, painter.unet, build_scheduler(), None, None, requires_safety_checker=False
-    )
-    pipeline.to(torch.float16).save_pretrained(folder, safe_serialization=True)
-    # transformers takes the stored type for the type to load in, diffusers loads float32: make both float32.
-    config = folder / "text_encoder" / "config.json"
-    config.write_text(json.dumps(json.loads(config.read_text()) | {"dtype": "float32"}, indent=2) + "\n")

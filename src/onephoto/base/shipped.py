@@ -19,14 +19,16 @@ def take_shipped(module: nn.Module, part: str, *, folder: Path | None = None) ->
     return _takes(module, _state(folder or embedded_model(), part))
 
 
-def take_shipped_text(encoder: nn.Module, tokenizer: CLIPTokenizer, *, folder: Path | None = None) -> bool:
+def take_shipped_text(
+    encoder: nn.Module, tokenizer: CLIPTokenizer, *, part: str = "text_encoder", folder: Path | None = None
+) -> bool:
     """`take_shipped` for a text encoder whose vocabulary may have grown: rows go by token, new ones stay."""
     folder = folder or embedded_model()
-    state, own = _state(folder, "text_encoder"), encoder.state_dict()
+    state, own = _state(folder, part), encoder.state_dict()
     rows = next((name for name in own if name.endswith(TOKEN_ROWS)), None)
     if rows is None or rows not in state:
         return False
-    known = CLIPTokenizer.from_pretrained(folder / "tokenizer").get_vocab()
+    known = CLIPTokenizer.from_pretrained(folder / part.replace("text_encoder", "tokenizer")).get_vocab()
     shared = [(number, known[token]) for token, number in tokenizer.get_vocab().items() if token in known]
     here, there = (torch.tensor(column) for column in zip(*shared, strict=True))
     table = own[rows].clone()

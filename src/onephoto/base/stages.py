@@ -1,4 +1,4 @@
-"""The stages of base training with their folders: work/vae, work/latents, work/diffusion, work/mini."""
+"""The stages of base training with their folders: work/vae, work/latents, work/diffusion, work/mini, ..."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -8,9 +8,10 @@ from diffusers import AutoencoderKL
 from transformers import CLIPTokenizer
 
 from onephoto.backbone.load import embedded_model
-from onephoto.base.architecture import Architecture
-from onephoto.base.diffusion import DiffusionSettings, LatentSet, encode_latents, export_pipeline, train_diffusion
+from onephoto.base.architecture import Architecture, XlArchitecture
+from onephoto.base.diffusion import DiffusionSettings, LatentSet, encode_latents, take_average, train_diffusion
 from onephoto.base.judges import JudgeSettings, train_judge
+from onephoto.base.painters import Painter, SdPainter, XlPainter, save_pipeline
 from onephoto.base.pictures import PictureSet
 from onephoto.base.tokenizer import build_tokenizer, load_tokenizer
 from onephoto.base.vae import VaeProgress, VaeSettings, train_decoder, train_vae
@@ -18,6 +19,9 @@ from onephoto.errors import SettingError
 from onephoto.evaluate.judge_network import JudgeConfig
 from onephoto.world.captions import vocabulary
 from onephoto.world.names import every_name
+
+DIFFUSION, SDXL = Path("diffusion", "diffusion.safetensors"), Path("sdxl", "sdxl.safetensors")
+"""Checkpoints within the working folder, named after their stages."""
 
 
 def vae(
@@ -61,20 +65,60 @@ def diffusion(
     Half the size costs a quarter, and words and layout are learned there too: begin with it where compute is short.
     """
     arch = arch or Architecture()
+    words, data = _words_and_latents(pictures, work, size, arch)
+    torch.manual_seed(0)
+    painter = SdPainter(arch, words)
+    painter.take_shipped(words, embedded_model())
+    yield from _trained(painter, data, work / DIFFUSION, minutes, device)
+
+
+def sdxl(
+    pictures: Sequence[Path], work: Path, minutes: float, *, size: int | None = None, device: str = "cpu",
+    arch: XlArchitecture | None = None,
+) -> Iterator[str]:  # fmt: skip
+    """Train text encoders and U-Net of Stable Diffusion XL's format on the same latents."""
+    arch = arch or XlArchitecture()
+    words, data = _words_and_latents(pictures, work, size, arch)
+    torch.manual_seed(0)
+    painter = XlPainter(arch, words)
+    painter.take_shipped(words, embedded_model("mini-xl"))
+    yield from _trained(painter, data, work / SDXL, minutes, device)
+
+
+def _words_and_latents(
+    pictures: Sequence[Path], work: Path, size: int | None, arch: Architecture
+) -> tuple[CLIPTokenizer, LatentSet]:
     words = tokenizer(work, arch)
-    data = LatentSet(PictureSet(*pictures), latents_folder(work, size or arch.image_size), words)
-    settings = DiffusionSettings(minutes=minutes)
-    for line in train_diffusion(data, work / "diffusion", settings, arch=arch, tokenizer=words, device=device):
+    return words, LatentSet(PictureSet(*pictures), latents_folder(work, size or arch.image_size), words)
+
+
+def _trained(painter: Painter, data: LatentSet, checkpoint: Path, minutes: float, device: str) -> Iterator[str]:
+    for line in train_diffusion(painter, data, checkpoint, DiffusionSettings(minutes=minutes), device=device):
         yield f"step {line.step}: loss {line.loss:.4f}, {line.speed:.1f} pictures/s"
 
 
 def export(work: Path, *, arch: Architecture | None = None) -> Iterator[str]:
     """Write the averaged weights as a Stable Diffusion folder, work/mini."""
-    arch, checkpoint = arch or Architecture(), work / "diffusion" / "diffusion.safetensors"
-    if not checkpoint.exists():
-        raise SettingError(f"{checkpoint}: not there yet; run the stage diffusion first")
-    export_pipeline(checkpoint, trained_vae(work), tokenizer(work, arch), work / "mini", arch=arch)
-    yield f"{work / 'mini'}: done"
+    arch = arch or Architecture()
+    words = tokenizer(work, arch)
+    yield from _exported(SdPainter(arch, words), words, work, DIFFUSION, "mini")
+
+
+def export_sdxl(work: Path, *, arch: XlArchitecture | None = None) -> Iterator[str]:
+    """Write the averaged weights as a Stable Diffusion XL folder, work/mini-xl; its autoencoder is that of work/mini,
+    so the package, which has that already, takes the folder without it.
+    """
+    arch = arch or XlArchitecture()
+    words = tokenizer(work, arch)
+    yield from _exported(XlPainter(arch, words), words, work, SDXL, "mini-xl")
+
+
+def _exported(painter: Painter, words: CLIPTokenizer, work: Path, checkpoint: Path, name: str) -> Iterator[str]:
+    if not (work / checkpoint).exists():
+        raise SettingError(f"{work / checkpoint}: not there yet; run the stage {checkpoint.stem} first")
+    take_average(painter, work / checkpoint)
+    save_pipeline(painter, trained_vae(work), words, work / name)
+    yield f"{work / name}: done"
 
 
 def judges(pictures: Sequence[Path], work: Path, minutes: float, *, device: str = "cpu") -> Iterator[str]:

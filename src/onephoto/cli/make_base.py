@@ -17,13 +17,17 @@ app = typer.Typer(no_args_is_help=True)
 
 
 class Stage(StrEnum):
-    """Stages of training, in order; the decoder alone can go on at any time; the judges need pictures alone."""
+    """Stages of training, in order; the decoder alone can go on at any time; the judges need pictures alone. The SDXL
+    format needs vae and latents.
+    """
 
     VAE = "vae"
     DECODER = "decoder"
     LATENTS = "latents"
     DIFFUSION = "diffusion"
     EXPORT = "export"
+    SDXL = "sdxl"
+    EXPORT_SDXL = "export-sdxl"
     JUDGES = "judges"
 
 
@@ -49,19 +53,17 @@ def train(
     from onephoto.base import stages
 
     work.mkdir(parents=True, exist_ok=True)
-    if stage is Stage.VAE:
-        lines = stages.vae(pictures, work, minutes, device=device)
-    elif stage is Stage.DECODER:
-        lines = stages.decoder(pictures, work, minutes, device=device)
-    elif stage is Stage.LATENTS:
-        lines = stages.latents(pictures, work, size=size, device=device)
-    elif stage is Stage.DIFFUSION:
-        lines = stages.diffusion(pictures, work, minutes, size=size, device=device)
-    elif stage is Stage.JUDGES:
-        lines = stages.judges(pictures, work, minutes, device=device)
-    else:
-        lines = stages.export(work)
-    for line in lines:
+    runs = {
+        Stage.VAE: lambda: stages.vae(pictures, work, minutes, device=device),
+        Stage.DECODER: lambda: stages.decoder(pictures, work, minutes, device=device),
+        Stage.LATENTS: lambda: stages.latents(pictures, work, size=size, device=device),
+        Stage.DIFFUSION: lambda: stages.diffusion(pictures, work, minutes, size=size, device=device),
+        Stage.EXPORT: lambda: stages.export(work),
+        Stage.SDXL: lambda: stages.sdxl(pictures, work, minutes, size=size, device=device),
+        Stage.EXPORT_SDXL: lambda: stages.export_sdxl(work),
+        Stage.JUDGES: lambda: stages.judges(pictures, work, minutes, device=device),
+    }
+    for line in runs[stage]():
         typer.echo(line)
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 SAVE_EVERY = 50
 """Steps between checkpoints."""
 
-Model = Annotated[str, typer.Option(help="mini, a folder, a .safetensors checkpoint, or a hub id.")]
+Model = Annotated[str, typer.Option(help="mini, mini-xl, a folder, a .safetensors checkpoint, or a hub id.")]
 Device = Annotated[str, typer.Option(help="cpu, cuda or mps.")]
 Precision = Annotated[str, typer.Option(help="float32, bfloat16 or float16.")]
 Identities = Annotated[list[Path] | None, typer.Option("--identity", "-i", help="Identity file; may be repeated.")]

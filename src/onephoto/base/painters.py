@@ -1,0 +1,106 @@
+"""What predicts noise in each format: a U-Net and whatever makes its conditions from the tokens of a caption."""
+
+import json
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+from diffusers import AutoencoderKL, StableDiffusionPipeline, StableDiffusionXLPipeline
+from torch import Tensor, nn
+from transformers import CLIPTokenizer
+
+from onephoto.base.architecture import (
+    Architecture,
+    XlArchitecture,
+    build_scheduler,
+    build_second_encoder,
+    build_text_encoder,
+    build_unet,
+    build_xl_unet,
+)
+from onephoto.base.shipped import take_shipped, take_shipped_text
+
+
+class Painter(nn.Module):
+    """A U-Net with its text encoders, one module; a format says how its conditions are made, and its pipeline."""
+
+    encoders: ClassVar[tuple[str, ...]] = ("text_encoder",)
+    unet: Any
+
+    def forward(self, noisy: Tensor, t: Tensor, *conditions: Tensor) -> Tensor:
+        """Predicted noise: (B, c, h, w), (B,), and what `conditions` takes, token ids (B, L) first -> (B, c, h, w)."""
+        return self.unet(noisy, t, **self.conditions(noisy, t, *conditions)).sample
+
+    def conditions(self, noisy: Tensor, t: Tensor, ids: Tensor) -> dict[str, Any]:
+        """The U-Net's arguments beside latents and timesteps."""
+        raise NotImplementedError
+
+    def pipeline(self, vae: AutoencoderKL, tokenizer: CLIPTokenizer) -> Any:
+        """Itself as a diffusers pipeline."""
+        raise NotImplementedError
+
+    def take_shipped(self, tokenizer: CLIPTokenizer, folder: Path) -> None:
+        """Begin with the weights of a pipeline folder where they are of the same shapes."""
+        if take_shipped(self.unet, "unet", folder=folder):
+            for part in self.encoders:
+                take_shipped_text(getattr(self, part), tokenizer, part=part, folder=folder)
+
+
+class SdPainter(Painter):
+    """Stable Diffusion's format: the last hidden states of one text encoder."""
+
+    def __init__(self, arch: Architecture, tokenizer: CLIPTokenizer) -> None:
+        super().__init__()
+        self.text_encoder = build_text_encoder(arch, tokenizer)
+        self.unet = build_unet(arch)
+
+    def conditions(self, noisy: Tensor, t: Tensor, ids: Tensor) -> dict[str, Any]:
+        """The U-Net's arguments beside latents and timesteps."""
+        return {"encoder_hidden_states": self.text_encoder(ids).last_hidden_state}
+
+    def pipeline(self, vae: AutoencoderKL, tokenizer: CLIPTokenizer) -> StableDiffusionPipeline:
+        """Itself as a diffusers pipeline."""
+        return StableDiffusionPipeline(
+            vae, self.text_encoder, tokenizer, self.unet, build_scheduler(), None, None, requires_safety_checker=False
+        )
+
+
+class XlPainter(Painter):
+    """Stable Diffusion XL's format: the last but one hidden states of two encoders, the second's pooled text, and sizes
+    in pixels, of which all that this model has seen are whole pictures.
+    """
+
+    encoders: ClassVar[tuple[str, ...]] = ("text_encoder", "text_encoder_2")
+
+    def __init__(self, arch: XlArchitecture, tokenizer: CLIPTokenizer) -> None:
+        super().__init__()
+        self.text_encoder = build_text_encoder(arch, tokenizer)
+        self.text_encoder_2 = build_second_encoder(arch, tokenizer)
+        self.unet = build_xl_unet(arch)
+        self.pixels_per_latent = arch.pixels_per_latent
+
+    def conditions(self, noisy: Tensor, t: Tensor, ids: Tensor) -> dict[str, Any]:
+        """The U-Net's arguments beside latents and timesteps."""
+        first = self.text_encoder(ids, output_hidden_states=True)
+        second = self.text_encoder_2(ids, output_hidden_states=True)
+        words = torch.cat([first.hidden_states[-2], second.hidden_states[-2]], dim=-1)
+        height, width = (side * self.pixels_per_latent for side in noisy.shape[-2:])
+        sizes = torch.tensor([height, width, 0, 0, height, width], device=noisy.device, dtype=torch.float32)
+        added = {"text_embeds": second.text_embeds, "time_ids": sizes.expand(len(noisy), -1)}
+        return {"encoder_hidden_states": words, "added_cond_kwargs": added}
+
+    def pipeline(self, vae: AutoencoderKL, tokenizer: CLIPTokenizer) -> StableDiffusionXLPipeline:
+        """Itself as a diffusers pipeline, to which no prompt is the empty prompt, as in training."""
+        return StableDiffusionXLPipeline(
+            vae, self.text_encoder, self.text_encoder_2, tokenizer, tokenizer, self.unet, build_scheduler(),
+            force_zeros_for_empty_prompt=False, add_watermarker=False,
+        )  # fmt: skip
+
+
+def save_pipeline(painter: Painter, vae: AutoencoderKL, tokenizer: CLIPTokenizer, folder: Path) -> None:
+    """A painter's pipeline as a folder in fp16, which plain diffusers loads."""
+    painter.pipeline(vae, tokenizer).to(torch.float16).save_pretrained(folder, safe_serialization=True)
+    # transformers takes the stored type for the type to load in, diffusers loads float32: make all float32.
+    for part in painter.encoders:
+        config = folder / part / "config.json"
+        config.write_text(json.dumps(json.loads(config.read_text()) | {"dtype": "float32"}, indent=2) + "\n")

@@ -98,6 +98,8 @@ def _learn_one(
     crop: bool, resume: bool,
 ) -> None:  # fmt: skip
     """Learn a sitting's person and write the file."""
+    from rich.console import Console
+
     from onephoto.api import Learning
     from onephoto.identity.file import save
     from onephoto.identity.photo import read_photo
@@ -107,7 +109,9 @@ def _learn_one(
         read_photo(photo, size=size, box=box, crop=crop, subject=request.subject).image for photo in sitting.photos
     ]
     state = sitting.target.with_suffix(".checkpoint")
-    learning = Learning(backbone, photos, request, checkpoint_path=state, resume=resume)
+    # Some methods first draw hundreds of pictures of the class.
+    with Console(stderr=True).status("getting ready"):
+        learning = Learning(backbone, photos, request, checkpoint_path=state, resume=resume)
     save(sitting.target, learned(learning, sitting.target.with_suffix(".log.jsonl")))
     state.unlink(missing_ok=True)
     typer.echo(f"{sitting.target}: <{request.name.lower()}> learned")

@@ -286,8 +286,9 @@ def use(
     most may have been learned by a method that changes weights; within, these change every picture.
     """
     named = [replace(identity_of(identity), name=name.lower()) for name, identity in identities.items()]
-    tables, classes = tables_of(wrap_pipeline(pipe), named, strengths)
-    with shifted(pipe.unet, *weight_change(named, strengths)), hooked(pipe, tables, classes) as people:
+    backbone = wrap_pipeline(pipe)
+    tables, classes = tables_of(backbone, named, strengths)
+    with shifted(backbone.unet, *weight_change(named, strengths)), hooked(pipe, tables, classes) as people:
         yield people
 
 

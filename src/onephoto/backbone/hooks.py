@@ -2,7 +2,7 @@
 
 Attention processors stay as they are, so fused attention and adapters keep working. A hook before the U-Net picks what
 the stage needs out of a packed prompt; hooks before each cross-attention's `to_k` and `to_v` take their part of it.
-Every hook is stateless and is removed on leaving, also on error.
+No hook remembers a call, and all are removed on leaving, also on error.
 """
 
 import inspect
@@ -17,6 +17,9 @@ from torch import Tensor, nn
 
 from onephoto.core.packing import Routing, is_packed, select, unpack
 from onephoto.core.stages import stage_index
+from onephoto.errors import ModelError
+
+PARTS = ("down_blocks", "mid_block", "up_blocks")
 
 
 @dataclass(frozen=True)
@@ -26,6 +29,11 @@ class CrossAttentionLayer:
     name: str
     module: Attention
     factor: int
+
+    @property
+    def width(self) -> int:
+        """C, the channels of the prompts that it reads."""
+        return self.module.to_k.in_features
 
 
 @dataclass
@@ -38,10 +46,10 @@ class Records:
 
 def cross_attention_layers(unet: nn.Module) -> tuple[CrossAttentionLayer, ...]:
     """All cross-attention layers of a U-Net or ControlNet in the order in which they run."""
-    parts = {name: child for name, child in unet.named_children() if name in ("down_blocks", "mid_block", "up_blocks")}
+    parts = {name: child for name, child in uncompiled(unet).named_children() if name in PARTS}
     levels = sum(1 for _ in parts["down_blocks"].children())
     layers = []
-    for part in ("down_blocks", "mid_block", "up_blocks"):
+    for part in PARTS:
         for name, module in parts[part].named_modules() if part in parts else ():
             if name.rsplit(".", 1)[-1] != "attn2":
                 continue
@@ -66,45 +74,102 @@ def conditioned(
 ) -> Iterator[None]:  # fmt: skip
     """Within, the model (U-Net or ControlNet) reads prompts of `num_contexts` packed contexts of `length` tokens.
 
-    Any other prompt passes untouched. Timesteps may be numbers, 0-dimensional, (B,), whole or fractional.
+    Any other prompt passes untouched. Timesteps may be numbers, 0-dimensional, (B,), whole or fractional. Inside the
+    model what K and V are made of lie side by side as channels, (B, L, 2 N C), so the prompt keeps its length there.
     """
-    layered = routing.key.shape[1] > 1
-    columns = range(len(layers) if layered else 1)
-    signature = inspect.signature(type(unet).forward)
+    columns = range(len(layers) if routing.key.shape[1] > 1 else 1)
+    projections = Projections(layers, parts=2 * len(columns))
+    unet = uncompiled(unet)
+    names = [name for name in inspect.signature(type(unet).forward).parameters if name != "self"]
 
     def pick(module: nn.Module, args: tuple, kwargs: dict) -> tuple[tuple, dict] | None:
-        bound = signature.bind(module, *args, **kwargs)
-        embeds = bound.arguments["encoder_hidden_states"]
+        given = dict(zip(names, args, strict=False)) | kwargs
+        embeds = given["encoder_hidden_states"]
         if not is_packed(embeds, num_contexts, length):
             return None
-        t = torch.as_tensor(bound.arguments["timestep"], device=embeds.device).reshape(-1).expand(len(embeds))
+        if not torch.compiler.is_compiling():
+            projections.follow()
+        t = torch.as_tensor(given["timestep"], device=embeds.device).reshape(-1).expand(len(embeds))
         stage = stage_index(t, routing.num_stages, num_timesteps)
-        tables = routing.to(embeds.device)
-        contexts = unpack(embeds, length)
+        tables, contexts = routing.to(embeds.device), unpack(embeds, length)
         parts = [part for column in columns for part in select(contexts, tables, stage, column)]
-        # One row more than whole contexts: the layers' hooks know their own prompts by it.
-        bound.arguments["encoder_hidden_states"] = torch.cat([*parts, embeds[:, -1:]], dim=1)
-        return bound.args[1:], bound.kwargs
+        return (), given | {"encoder_hidden_states": torch.cat(parts, dim=-1)}
 
-    rows = 2 * len(columns) * length + 1
-    handles = [unet.register_forward_pre_hook(pick, with_kwargs=True)]
-    for number, layer in enumerate(layers):
-        first = 2 * number if layered else 0
-        handles.append(layer.module.to_k.register_forward_pre_hook(_taking(first, rows, length)))
-        handles.append(layer.module.to_v.register_forward_pre_hook(_taking(first + 1, rows, length)))
-    with _hooked(handles):
+    handle = unet.register_forward_pre_hook(pick, with_kwargs=True)
+    try:
+        projections.follow()
         yield
+    finally:
+        handle.remove()
+        projections.release()
 
 
-def _taking(part: int, rows: int, length: int) -> Callable[[nn.Module, tuple], tuple | None]:
-    """A hook that hands its linear layer one part of the stage's contexts."""
+class Projections:
+    """The hooks that hand each `to_k` and `to_v` of a model its own part of the channels of a picked prompt."""
+
+    def __init__(self, layers: Sequence[CrossAttentionLayer], *, parts: int):
+        self.layers, self.parts = layers, parts
+        self.handles: dict[tuple[int, str], tuple[nn.Module, Any]] = {}
+
+    def follow(self) -> None:
+        """Hook the modules that are in their places now: a LoRA that comes or goes puts others there.
+
+        Raises ModelError for projections that diffusers has fused: nothing can come between their K and V.
+        """
+        for number, layer in enumerate(self.layers):
+            if getattr(layer.module, "fused_projections", False):
+                raise ModelError("the model's K and V projections are fused; call pipe.unfuse_qkv_projections() first")
+            for side, name in enumerate(("to_k", "to_v")):
+                linear = getattr(layer.module, name)
+                known, handle = self.handles.get((number, name), (None, None))
+                if known is linear:
+                    continue
+                if handle is not None:
+                    handle.remove()
+                part = (2 * number + side) % self.parts
+                hook = linear.register_forward_pre_hook(_taking(part, self.parts, layer.width))
+                self.handles[number, name] = (linear, hook)
+
+    def release(self) -> None:
+        """Take all hooks out."""
+        for _, handle in self.handles.values():
+            handle.remove()
+        self.handles.clear()
+
+
+def _taking(part: int, parts: int, width: int) -> Callable[[nn.Module, tuple], tuple | None]:
+    """A hook that hands its linear layer one of a picked prompt's parts; a prompt of the plain width passes."""
 
     def take(module: nn.Module, args: tuple) -> tuple | None:
-        if args[0].shape[1] != rows:
+        if args[0].shape[-1] != parts * width:
             return None
-        return (args[0][:, part * length : (part + 1) * length], *args[1:])
+        return (args[0][..., part * width : (part + 1) * width], *args[1:])
 
     return take
+
+
+def uncompiled(model: Any) -> Any:
+    """The model itself where torch.compile wrapped it."""
+    return getattr(model, "_orig_mod", model)
+
+
+@contextmanager
+def compiled_anew(models: Callable[[], Sequence[nn.Module]]) -> Iterator[None]:
+    """Code compiled before does not see hooks that come, nor that they went: on both ends all of it is dropped.
+
+    Nothing is dropped where none of the models is compiled.
+    """
+    _drop_compiled(models())
+    try:
+        yield
+    finally:
+        _drop_compiled(models())
+
+
+def _drop_compiled(models: Sequence[nn.Module]) -> None:
+    parts = (part for model in models for part in (model, *model.modules()))
+    if any(uncompiled(part) is not part or part._compiled_call_impl is not None for part in parts):
+        torch.compiler.reset()
 
 
 def split_heads(projected: Tensor, heads: int) -> Tensor:

@@ -13,7 +13,7 @@ import torch
 from diffusers import AutoencoderKL, DiffusionPipeline, StableDiffusionPipeline, StableDiffusionXLPipeline
 from torch import Tensor
 
-from onephoto.backbone.hooks import CrossAttentionLayer, conditioned, cross_attention_layers
+from onephoto.backbone.hooks import CrossAttentionLayer, conditioned, cross_attention_layers, uncompiled
 from onephoto.backbone.prompts import Conditioning
 from onephoto.core.packing import pack
 from onephoto.errors import ModelError
@@ -39,8 +39,8 @@ class Backbone:
 
     @property
     def unet(self) -> Any:
-        """The U-Net."""
-        return self.pipeline.unet
+        """The U-Net, without the wrapping that torch.compile gives it."""
+        return uncompiled(self.pipeline.unet)
 
     @property
     def vae(self) -> Any:
@@ -99,8 +99,9 @@ class Backbone:
 
     @property
     def device(self) -> torch.device:
-        """Where the U-Net is."""
-        return self.unet.device
+        """Where the U-Net is; the CPU for one whose weights offloading keeps elsewhere until they are needed."""
+        device: torch.device = self.unet.device
+        return torch.device("cpu") if device.type == "meta" else device
 
     @property
     def dtype(self) -> torch.dtype:
@@ -130,7 +131,7 @@ class Backbone:
         vectors = {}
         for name, encoder, tokenizer in zip(self.encoder_names, self.text_encoders, self.tokenizers, strict=True):
             ids = tokenizer(word, add_special_tokens=False, return_tensors="pt").input_ids[0]
-            vectors[name] = encoder.get_input_embeddings().weight[ids.to(self.device)].detach().clone()
+            vectors[name] = _rows(encoder, ids).clone()
         return vectors
 
     def fingerprint_rows(self) -> dict[str, Tensor]:
@@ -139,7 +140,7 @@ class Backbone:
         for name, encoder, tokenizer in zip(self.encoder_names, self.text_encoders, self.tokenizers, strict=True):
             # Rows that a program added behind the original vocabulary do not count.
             places = torch.linspace(0, tokenizer.vocab_size - 1, FINGERPRINT_ROWS).long()
-            rows[name] = encoder.get_input_embeddings().weight[places].detach().float().cpu()
+            rows[name] = _rows(encoder, places).float().cpu()
         return rows
 
     def attention_shapes(self) -> dict[str, tuple[int, int]]:
@@ -171,6 +172,13 @@ class Backbone:
             num_contexts=len(contexts),
         ):  # fmt: skip
             return self.unet(noisy.to(self.dtype), t, encoder_hidden_states=packed, **added).sample
+
+
+def _rows(encoder: Any, ids: Tensor) -> Tensor:
+    """Rows of an encoder's vocabulary, (n,) -> (n, width), through its module: that knows where offloading keeps them."""
+    embedding = encoder.get_input_embeddings()
+    device = embedding.weight.device
+    return embedding(ids if device.type == "meta" else ids.to(device)).detach()
 
 
 @contextmanager

@@ -4,10 +4,11 @@ A pseudo-word such as "<alice>" becomes as many prompt tokens as were learned; i
 a hook on the encoder's public input embedding puts the learned vectors there. So no token is added to any vocabulary.
 """
 
+import itertools
 import math
 import re
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -78,11 +79,14 @@ def is_name(text: str) -> bool:
     return PSEUDO_WORD.fullmatch(f"<{text}>") is not None
 
 
-def _pieces(text: str) -> list[_Piece]:
+def _pieces(text: str, names: Collection[str]) -> list[_Piece]:
+    """The prompt's pieces; a pseudo-word of nobody in names, such as a word that the pipeline has learned, is text."""
     pieces = []
     for chunk in text.split():
         place = 0
         for match in PSEUDO_WORD.finditer(chunk):
+            if match.group(1).lower() not in names:
+                continue
             if match.start() > place:
                 pieces.append(_Piece(chunk[place : match.start()], None))
             pieces.append(_Piece(match.group(0).lower(), match.group(1).lower()))
@@ -133,7 +137,7 @@ def encode(
     tables: {name: TokenTable}, classes: {name: class word}, names in lower case. Warns (PromptCutWarning) naming words
     that do not fit. Raises PromptError for a "<name>" that is in neither.
     """
-    used = {name: tables[name] for name in _known(text, tables)}
+    used = {name: tables[name] for name in _known(backbone, text, tables)}
     choices, routing = combinations(used)
     return encode_choices(backbone, text, used, classes=classes, choices=choices, routing=routing, clip_skip=clip_skip)
 
@@ -143,8 +147,10 @@ def encode_plain(backbone: "Backbone", text: str) -> Conditioning:
     return encode(backbone, text, {}, classes={})
 
 
-def _known(text: str, tables: Mapping[str, TokenTable]) -> tuple[str, ...]:
-    names = names_in(text)
+def _known(backbone: "Backbone", text: str, tables: Mapping[str, TokenTable]) -> tuple[str, ...]:
+    """The people whom a prompt names. Words that the pipeline has from other files, as in "<cat-toy>", are its own."""
+    others = {token.lower() for token in getattr(backbone.tokenizers[0], "added_tokens_encoder", ())}
+    names = tuple(name for name in names_in(text) if name in tables or f"<{name}>" not in others)
     for name in names:
         if name not in tables:
             known = ", ".join(f"<{other}>" for other in tables) or "none is loaded"
@@ -157,7 +163,7 @@ def encode_choices(
     choices: Sequence[Choice], routing: Routing, clip_skip: int | None = None,
 ) -> Conditioning:  # fmt: skip
     """Encode a prompt under a routing that may be wider than the prompt needs; equal contexts are encoded once."""
-    names = _known(text, tables)
+    names = _known(backbone, text, tables)
     bypassing = [name for name in names if tables[name].bypass is not None]
     wanted = [tuple(choice.variants[name] for name in names) for choice in choices]
     distinct = {variants: place for place, variants in enumerate(dict.fromkeys(wanted))}
@@ -201,9 +207,9 @@ def tokenise(
     slots: list[tuple[str, tuple[int, ...]]] = []
     words: list[Word] = []
     cut: list[str] = []
-    for piece in _pieces(text):
+    for piece in _pieces(text, num_tokens):
         if piece.name is None:
-            own = tokenizer(piece.text, add_special_tokens=False).input_ids
+            own = _with_followers(tokenizer, tokenizer(piece.text, add_special_tokens=False).input_ids)
         else:
             class_ids = tokenizer(classes[piece.name], add_special_tokens=False).input_ids
             own = [class_ids[min(k, len(class_ids) - 1)] for k in range(num_tokens[piece.name])]
@@ -218,6 +224,19 @@ def tokenise(
     padding = [tokenizer.pad_token_id] * (room - len(ids))
     row = torch.tensor([tokenizer.bos_token_id, *ids, tokenizer.eos_token_id, *padding])
     return _Tokenised(row, tuple(slots), tuple(words), tuple(cut))
+
+
+def _with_followers(tokenizer: Any, ids: Sequence[int]) -> list[int]:
+    """A word that the pipeline has from a file of several vectors, as all of them: diffusers adds a token for each,
+    "<cat-toy>", "<cat-toy>_1"... Its own rule misses words with capitals, which the tokenizer makes small.
+    """
+    added = getattr(tokenizer, "added_tokens_encoder", {})
+    words = {number: word for word, number in added.items()}
+    found = []
+    for number in ids:
+        followers = (f"{words.get(number)}_{k}" for k in itertools.count(1))
+        found += [number, *(added[word] for word in itertools.takewhile(added.__contains__, followers))]
+    return found
 
 
 @contextmanager

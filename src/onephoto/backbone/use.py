@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from onephoto.backbone.hooks import conditioned, cross_attention_layers
+from onephoto.backbone.hooks import compiled_anew, conditioned, cross_attention_layers
 from onephoto.backbone.load import Backbone, wrap_pipeline
 from onephoto.backbone.prompts import Choice, combinations, encode_choices, is_name
 from onephoto.core.packing import Routing, pack
@@ -63,7 +63,8 @@ def use(pipe: Any, tables: Mapping[str, TokenTable], classes: Mapping[str, str])
     backbone = wrap_pipeline(pipe)
     choices, routing = combinations(tables)
     with ExitStack() as stack:
-        for model in (pipe.unet, *_control_nets(pipe)):
+        stack.enter_context(compiled_anew(lambda: _hooked_models(pipe)))
+        for model in _hooked_models(pipe):
             layers = cross_attention_layers(model)
             stack.enter_context(
                 conditioned(
@@ -79,6 +80,7 @@ def _for_layers(routing: Routing, num_layers: int) -> Routing:
     return Routing(routing.key[:, :num_layers], routing.value[:, :num_layers])
 
 
-def _control_nets(pipe: Any) -> tuple[Any, ...]:
+def _hooked_models(pipe: Any) -> tuple[Any, ...]:
+    """The U-Net and every ControlNet: each runs its own cross-attention on the packed prompt."""
     control = getattr(pipe, "controlnet", None)
-    return () if control is None else tuple(getattr(control, "nets", (control,)))
+    return (pipe.unet, *(() if control is None else getattr(control, "nets", (control,))))

@@ -38,9 +38,10 @@ def control_net(pipe: Any, seed: int = 0) -> ControlNetModel:
     """A ControlNet of the pipeline's U-Net whose own layers, zero at the start of training, are random."""
     torch.manual_seed(seed)
     net = ControlNetModel.from_unet(pipe.unet, conditioning_channels=3)
-    for part in (net.controlnet_down_blocks, net.controlnet_mid_block, net.controlnet_cond_embedding):
+    for part, size in ((net.controlnet_down_blocks, 0.1), (net.controlnet_mid_block, 0.1)):
         for weight in part.parameters():
-            torch.nn.init.normal_(weight, std=0.3)
+            torch.nn.init.normal_(weight, std=size)
+    torch.nn.init.normal_(net.controlnet_cond_embedding.conv_out.weight, std=5.0)
     # The tiny autoencoder halves pictures once, where the real one does so three times.
     for block in net.controlnet_cond_embedding.blocks[2:]:
         block.stride = (1, 1)
@@ -48,7 +49,7 @@ def control_net(pipe: Any, seed: int = 0) -> ControlNetModel:
 
 
 def ip_adapter(pipe: Any, width: int = 12, seed: int = 0) -> dict[str, dict[str, Tensor]]:
-    """A random IP-Adapter of two image tokens, as its files have it."""
+    """A random IP-Adapter of four image tokens, as its files have it."""
     context = pipe.unet.config.cross_attention_dim
     layers = [module for name, module in pipe.unet.named_modules() if name.endswith("attn2")]
     generator = seeded(seed)
@@ -59,8 +60,8 @@ def ip_adapter(pipe: Any, width: int = 12, seed: int = 0) -> dict[str, dict[str,
             weights[f"{2 * number + 1}.to_{side}_ip.weight"] = torch.randn(out, context, generator=generator)
     assert len(weights) == 2 * len(layers)
     projection = {
-        "proj.weight": torch.randn(2 * context, width, generator=generator),
-        "proj.bias": torch.zeros(2 * context),
+        "proj.weight": torch.randn(4 * context, width, generator=generator),
+        "proj.bias": torch.zeros(4 * context),
         "norm.weight": torch.ones(context),
         "norm.bias": torch.zeros(context),
     }

@@ -53,7 +53,9 @@ def test_learn_generate_look_inspect(model: Path, photo: Path) -> None:
     assert (folder / "alice.log.jsonl").read_text().count("\n") == 2
     assert not (folder / "alice.checkpoint").exists()
     drawing = ("--model", model, "-i", identity, "--steps", 2, "--out", folder / "out")
-    printed = run("generate", "<alice> at the beach", "-n", 2, "--strength", "alice=0.5", *drawing)
+    printed = run(
+        "generate", "<alice> at the beach", "-n", 2, "--strength", "alice=0.5", "--region", "alice=0,0,.5,1", *drawing
+    )
     assert len(printed.split()) == 3
     settings = read_settings(folder / "out" / "alice-at-the-beach-seed1.png")
     assert settings["seed"] == 1 and settings["strengths"] == {"alice": 0.5} and settings["identities"] == ["alice"]
@@ -83,6 +85,9 @@ def test_mistakes_are_one_line_and_exit_code_2(
     assert "four whole numbers" in line("learn", photo, "--name", "a", "--model", model, "--box", "1,2")
     assert "no such folder" in line("generate", "x", "--model", "/none/here")
     assert "not known here" in line("generate", "<bob>", "--model", model)
+    assert "NAME=left,top" in line("generate", "x", "--model", model, "--region", "bob=1,2")
+    assert "no face found to compare" in line("generate", "x", "--model", model, "--check", f"bob={photo}")
+    assert "NAME=PHOTO" in line("generate", "x", "--model", model, "--check", "bob")
     assert "NAME=0.8" in line("generate", "x", "--model", model, "--strength", "bob")
     assert "no such file" in line("inspect", photo.parent / "none.safetensors")
 

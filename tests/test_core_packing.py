@@ -10,16 +10,26 @@ from onephoto.core.packing import Routing, is_packed, pack, select, unpack
 def test_packing_keeps_every_bit_and_marks_the_number(batch: int, number: int, length: int, dtype: torch.dtype) -> None:
     contexts = torch.randn(batch, number, length, 4).to(dtype)
     packed = pack(contexts)
-    assert torch.equal(unpack(packed, length), contexts)
-    assert bool((packed[:, -1] == number).all())
+    unpacked, boxes = unpack(packed, number, length)
+    assert torch.equal(unpacked, contexts) and boxes is None
+    assert bool(packed[:, -1].isnan().all())
     assert is_packed(packed, number, length)
     assert not is_packed(packed[:, :-1], number, length)
+
+
+@given(st.integers(1, 3), st.integers(1, 6), st.integers(1, 8), st.integers(1, 40))
+def test_boxes_travel_behind_the_mark(batch: int, number: int, length: int, width: int) -> None:
+    contexts, boxes = torch.randn(batch, number, length, width), torch.rand(batch, length, 4)
+    packed = pack(contexts, boxes)
+    unpacked, again = unpack(packed, number, length)
+    assert torch.equal(unpacked, contexts) and again is not None and torch.equal(again, boxes)
+    assert is_packed(packed, number, length)
 
 
 def test_packed_prompts_concatenate_and_repeat() -> None:
     first, second = torch.randn(2, 1, 3, 5, 4)
     both = torch.cat([pack(first), pack(second)]).repeat_interleave(2, dim=0)
-    assert torch.equal(unpack(both, 5), torch.cat([first, second]).repeat_interleave(2, dim=0))
+    assert torch.equal(unpack(both, 3, 5)[0], torch.cat([first, second]).repeat_interleave(2, dim=0))
 
 
 @given(st.data())

@@ -19,6 +19,7 @@ from onephoto.backbone.prompts import is_name, names_in
 from onephoto.backbone.use import People
 from onephoto.backbone.use import use as hooked
 from onephoto.backbone.weights import shifted
+from onephoto.core.regions import Box
 from onephoto.core.tokens import TokenTable
 from onephoto.errors import SettingError
 from onephoto.generate.attend import Attended, attend
@@ -258,11 +259,15 @@ def _people(
 def generate(
     model: Any, text: str, identities: Sequence[IdentityFile | str | Path], *, seeds: Sequence[int] = (0,),
     settings: DrawSettings | None = None, strengths: Mapping[str, float] | None = None,
+    regions: Mapping[str, Box] | None = None,
 ) -> list[Image.Image]:  # fmt: skip
-    """One picture for each seed, with the people that the text names as "<name>"; model: see `backbone_of`."""
-    backbone = backbone_of(model)
+    """One picture for each seed, with the people that the text names as "<name>"; model: see `backbone_of`.
+
+    regions: {name: (left, top, right, bottom)}, the places of people, in shares of the picture or in pixels.
+    """
+    backbone, settings = backbone_of(model), settings or DrawSettings()
     with _people(backbone, text, identities, strengths) as (tables, classes):
-        return draw(backbone, text, tables, classes=classes, seeds=seeds, settings=settings or DrawSettings())
+        return draw(backbone, text, tables, classes=classes, seeds=seeds, settings=settings, regions=regions)
 
 
 def look(

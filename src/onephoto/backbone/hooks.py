@@ -16,10 +16,13 @@ from diffusers.models.attention_processor import Attention
 from torch import Tensor, nn
 
 from onephoto.core.packing import Routing, is_packed, select, unpack
+from onephoto.core.regions import region_bias
 from onephoto.core.stages import stage_index
 from onephoto.errors import ModelError
 
 PARTS = ("down_blocks", "mid_block", "up_blocks")
+PLACED = 6
+"""Channels behind a picked prompt whose words have places: a token's box, the latent's height and width."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +78,8 @@ def conditioned(
     """Within, the model (U-Net or ControlNet) reads prompts of `num_contexts` packed contexts of `length` tokens.
 
     Any other prompt passes untouched. Timesteps may be numbers, 0-dimensional, (B,), whole or fractional. Inside the
-    model what K and V are made of lie side by side as channels, (B, L, 2 N C), so the prompt keeps its length there.
+    model what K and V are made of lie side by side as channels, (B, L, 2 N C), so the prompt keeps its length there;
+    a token's box and the latent's height and width follow, where words have places.
     """
     columns = range(len(layers) if routing.key.shape[1] > 1 else 1)
     projections = Projections(layers, parts=2 * len(columns))
@@ -91,8 +95,11 @@ def conditioned(
             projections.follow()
         t = torch.as_tensor(given["timestep"], device=embeds.device).reshape(-1).expand(len(embeds))
         stage = stage_index(t, routing.num_stages, num_timesteps)
-        tables, contexts = routing.to(embeds.device), unpack(embeds, length)
+        tables, (contexts, boxes) = routing.to(embeds.device), unpack(embeds, num_contexts, length)
         parts = [part for column in columns for part in select(contexts, tables, stage, column)]
+        if boxes is not None:
+            sides = [torch.full_like(boxes[..., :1], side) for side in given["sample"].shape[-2:]]
+            parts += [boxes, *sides]
         return (), given | {"encoder_hidden_states": torch.cat(parts, dim=-1)}
 
     handle = unet.register_forward_pre_hook(pick, with_kwargs=True)
@@ -119,6 +126,9 @@ class Projections:
         for number, layer in enumerate(self.layers):
             if getattr(layer.module, "fused_projections", False):
                 raise ModelError("the model's K and V projections are fused; call pipe.unfuse_qkv_projections() first")
+            if (number, "") not in self.handles:
+                hook = layer.module.register_forward_pre_hook(_keeping(layer, self.parts), with_kwargs=True)
+                self.handles[number, ""] = (layer.module, hook)
             for side, name in enumerate(("to_k", "to_v")):
                 linear = getattr(layer.module, name)
                 known, handle = self.handles.get((number, name), (None, None))
@@ -141,11 +151,29 @@ def _taking(part: int, parts: int, width: int) -> Callable[[nn.Module, tuple], t
     """A hook that hands its linear layer one of a picked prompt's parts; a prompt of the plain width passes."""
 
     def take(module: nn.Module, args: tuple) -> tuple | None:
-        if args[0].shape[-1] != parts * width:
+        if args[0].shape[-1] not in (parts * width, parts * width + PLACED):
             return None
         return (args[0][..., part * width : (part + 1) * width], *args[1:])
 
     return take
+
+
+def _keeping(layer: CrossAttentionLayer, parts: int) -> Callable[[nn.Module, tuple, dict], tuple[tuple, dict] | None]:
+    """A hook that keeps the words of a picked prompt to their places: an ordinary attention mask."""
+
+    def keep(module: nn.Module, args: tuple, kwargs: dict) -> tuple[tuple, dict] | None:
+        states = kwargs.get("encoder_hidden_states")
+        prompt = states[0] if isinstance(states, tuple) else states  # IP-Adapter's own tokens come second
+        if prompt is None or prompt.shape[-1] != parts * layer.width + PLACED:
+            return None
+        boxes, sides = prompt[..., -PLACED:-2], prompt[:, :1, -2:].long()
+        # Each level halves its map and rounds up.
+        height, width = (-(-side // layer.factor) for side in sides.split(1, dim=-1))
+        bias = region_bias(boxes, height, width, args[0].shape[1]).to(args[0].dtype)
+        mask = kwargs.get("attention_mask")
+        return args, kwargs | {"attention_mask": bias if mask is None else bias + mask}
+
+    return keep
 
 
 def uncompiled(model: Any) -> Any:

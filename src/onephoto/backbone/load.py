@@ -175,7 +175,7 @@ class Backbone:
 
 
 def _rows(encoder: Any, ids: Tensor) -> Tensor:
-    """Rows of an encoder's vocabulary, (n,) -> (n, width), through its module: that knows where offloading keeps them."""
+    """Rows of an encoder's vocabulary, (n,) -> (n, width), through its module, which knows where they are kept."""
     embedding = encoder.get_input_embeddings()
     device = embedding.weight.device
     return embedding(ids if device.type == "meta" else ids.to(device)).detach()

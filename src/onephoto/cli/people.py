@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from onephoto.cli.places import checked, photos_of, regions_of, strengths_of
 from onephoto.cli.sittings import Sitting, one_sitting, sittings_of_each
 from onephoto.errors import OnephotoError, SettingError
 from onephoto.methods import method_names
@@ -151,6 +152,12 @@ def generate(
     sampler: Sampler = None,
     negative: Negative = "",
     size: Annotated[int | None, typer.Option(help="Side in pixels.")] = None,
+    region: Annotated[
+        list[str] | None, typer.Option(help="NAME=left,top,right,bottom: a place, in shares of the picture or pixels.")
+    ] = None,
+    check: Annotated[
+        list[str] | None, typer.Option(help="NAME=PHOTO: say whether that person is there, missing, blended, swapped.")
+    ] = None,
     out: Annotated[Path, typer.Option(help="Folder for the pictures.")] = Path("out"),
     device: Device = "cpu",
     dtype: Precision = "float32",
@@ -163,16 +170,20 @@ def generate(
     from onephoto.look.sheet import contact_sheet
 
     settings = DrawSettings(steps=steps, guidance=guidance, sampler=sampler, size=size, negative_prompt=negative)
-    strengths = _strengths(strength)
+    strengths, regions, photos = strengths_of(strength), regions_of(region), photos_of(check)
     people = _identities(identity)
     backbone = loaded(model, device, dtype)
     seeds = range(seed, seed + count)
     with _plain_warnings():
-        images = api.generate(backbone, prompt, people, seeds=seeds, settings=settings, strengths=strengths)
+        images = api.generate(
+            backbone, prompt, people, seeds=seeds, settings=settings, strengths=strengths, regions=regions
+        )
     out.mkdir(parents=True, exist_ok=True)
-    facts = _facts(prompt, backbone, people, settings) | {"strengths": strengths}
+    facts = _facts(prompt, backbone, people, settings) | {"strengths": strengths, "regions": regions}
     for number, image in zip(seeds, images, strict=True):
-        typer.echo(save_picture(out, image, facts | {"seed": number}))
+        found = [str(finding) for finding in checked(image, photos, regions)]
+        path = save_picture(out, image, facts | {"seed": number} | ({"check": found} if found else {}))
+        typer.echo(": ".join([str(path), *([", ".join(found)] if found else [])]))
     if count > 1:
         sheet = contact_sheet([images], titles=[f"seed {number}" for number in seeds])
         typer.echo(save_picture(out, sheet, facts | {"prompt": f"sheet {prompt}", "seed": seed}))
@@ -274,17 +285,6 @@ def _box(text: str | None) -> tuple[int, int, int, int] | None:
     except ValueError as error:
         raise SettingError(f"--box {text}: give four whole numbers, left,top,right,bottom") from error
     return left, top, right, bottom
-
-
-def _strengths(options: list[str] | None) -> dict[str, float]:
-    strengths = {}
-    for option in options or []:
-        name, _, number = option.partition("=")
-        try:
-            strengths[name] = float(number)
-        except ValueError as error:
-            raise SettingError(f"--strength {option}: give it as NAME=0.8") from error
-    return strengths
 
 
 def _facts(

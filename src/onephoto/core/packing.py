@@ -5,10 +5,12 @@ batches and several images a prompt repeat and concatenate them untouched. One r
 packed, so a length that no plain prompt has tells the two apart without looking at a value.
 """
 
+import math
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 
 @dataclass(frozen=True)
@@ -31,21 +33,33 @@ class Routing:
         return Routing(self.key.to(device), self.value.to(device))
 
 
-def pack(contexts: Tensor) -> Tensor:
-    """Contexts (B, U, L, C) as one prompt tensor (B, U * L + 1, C); the last row holds U in every channel."""
-    batch, num_contexts, _, width = contexts.shape
-    mark = contexts.new_full((batch, 1, width), num_contexts)
-    return torch.cat([contexts.flatten(1, 2), mark], dim=1)
+def pack(contexts: Tensor, boxes: Tensor | None = None, *, mark: float = math.nan) -> Tensor:
+    """Contexts (B, U, L, C) as one prompt tensor (B, U * L + 1 + R, C); row U * L holds the mark in every channel.
+
+    boxes, if any, are the place of each prompt token in the picture, (B, L, 4), as `core.regions` has them; they take
+    the last R rows.
+    """
+    batch, _, _, width = contexts.shape
+    rows = [contexts.flatten(1, 2), contexts.new_full((batch, 1, width), mark)]
+    if boxes is not None:
+        numbers = boxes.to(contexts).flatten(1)
+        rows.append(functional.pad(numbers, (0, -numbers.shape[1] % width)).unflatten(1, (-1, width)))
+    return torch.cat(rows, dim=1)
 
 
-def unpack(packed: Tensor, length: int) -> Tensor:
-    """The contexts again: (B, U * L + 1, C) -> (B, U, L, C), where length is L."""
-    return packed[:, :-1].unflatten(1, (-1, length))
+def unpack(packed: Tensor, num_contexts: int, length: int) -> tuple[Tensor, Tensor | None]:
+    """The contexts again, (B, U, L, C), and the boxes, (B, L, 4) or None, where num_contexts is U and length L."""
+    contexts, rest = packed[:, : num_contexts * length], packed[:, num_contexts * length + 1 :]
+    boxes = rest.flatten(1)[:, : 4 * length].unflatten(1, (length, 4)) if rest.shape[1] else None
+    return contexts.unflatten(1, (-1, length)), boxes
 
 
 def is_packed(embeds: Tensor, num_contexts: int, length: int) -> bool:
-    """Whether a prompt tensor (B, rows, C) has the row count of U packed contexts of length L; no value is read."""
-    return embeds.ndim == 3 and embeds.shape[1] == num_contexts * length + 1
+    """Whether a prompt tensor (B, rows, C) has the row count of U packed contexts of length L, with boxes or without;
+    no value is read.
+    """
+    box_rows = -(-4 * length // embeds.shape[-1])
+    return embeds.ndim == 3 and embeds.shape[1] - num_contexts * length in (1, 1 + box_rows)
 
 
 def select(contexts: Tensor, routing: Routing, stage: Tensor, layer: int) -> tuple[Tensor, Tensor]:

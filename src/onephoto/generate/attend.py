@@ -55,7 +55,7 @@ def attend(
             records.keys.clear()
             return values
 
-        prompt = people.prompt(text, settings.negative_prompt, clip_skip=settings.clip_skip)
+        prompt = people.prompt(text, settings.negative_prompt or None, clip_skip=settings.clip_skip)
         arguments = call_arguments(backbone, settings, [seed])
         image = pictures(pipe, **prompt, **arguments, callback_on_step_end=collect)[0]
     return Attended(image, words, torch.stack(total).mean(dim=0))

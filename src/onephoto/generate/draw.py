@@ -10,6 +10,7 @@ from PIL import Image
 
 from onephoto.backbone.load import Backbone
 from onephoto.backbone.use import use
+from onephoto.core.regions import Box, in_shares
 from onephoto.core.tokens import TokenTable
 from onephoto.errors import ModelError, SettingError
 from onephoto.generate.samplers import sampler
@@ -44,15 +45,17 @@ def draw(
     classes: Mapping[str, str],
     seeds: Sequence[int],
     settings: DrawSettings,
+    regions: Mapping[str, Box] | None = None,
 ) -> list[Image.Image]:
     """One picture for each seed; a seed gives the same picture alone and in a batch, but for rounding.
 
-    tables: {name: TokenTable}, classes: {name: class word}. Raises PromptError for a name that is in neither, and
-    ModelError for pictures that are not numbers.
+    tables: {name: TokenTable}, classes: {name: class word}, regions: {name: its place, in shares or in pixels}. Raises
+    PromptError for a name that is in neither, and ModelError for pictures that are not numbers.
     """
-    pipe = backbone.pipeline
+    pipe, side = backbone.pipeline, settings.size or backbone.image_size
+    shares = {name: in_shares(box, side, side) for name, box in (regions or {}).items()}
     with use(pipe, tables, classes) as people, sampler(pipe, settings.sampler):
-        prompt = people.prompt(text, settings.negative_prompt, clip_skip=settings.clip_skip)
+        prompt = people.prompt(text, settings.negative_prompt or None, clip_skip=settings.clip_skip, regions=shares)
         return pictures(pipe, **prompt, **call_arguments(backbone, settings, seeds))
 
 

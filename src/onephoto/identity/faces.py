@@ -94,6 +94,11 @@ def face_vectors(image: Image.Image) -> NDArray[np.float64]:
     return np.array([_vector(pixels, boxes[place]) for place in order]).reshape(-1, 128)
 
 
+def known_faces(image: Image.Image) -> list[tuple[Face, NDArray[np.float64]]]:
+    """Every face in a picture with its 128 numbers, the surest first."""
+    return list(zip(detect_faces(image), face_vectors(image), strict=True))
+
+
 def face_vector_upsampled(image: Image.Image, upsampling: int = 1) -> NDArray[np.float64] | None:
     """As `face_vector`, but of the picture as it is, which dlib's detector doubles `upsampling` times.
 

@@ -11,8 +11,12 @@ from onephoto.errors import PhotoError
 if TYPE_CHECKING:
     from PIL import Image
 
+    from onephoto.generate.attend import Attended
+
 SCENES = ("a photo of {} at the beach", "a photo of {} in the forest", "a photo of {} in front of a brick wall")
 NAME = "somebody"
+LARGE, WORDS = 384, 12
+"""Side in pixels of the pictures at the top, and word maps in a row, a third of that side each."""
 
 
 def demo(
@@ -33,7 +37,7 @@ def demo(
 
     backbone = loaded(model, device, "float32")
     source = photo or portrait()
-    square = read_photo(source, size=backbone.image_size, crop=crop)
+    square = read_photo(source, size=max(LARGE, backbone.image_size), crop=crop)
     request = api.LearnRequest(name=NAME, settings={"steps": learning_steps})
     identity = learned(api.Learning(backbone, [square.image], request))
     settings = DrawSettings(steps=steps)
@@ -53,18 +57,18 @@ def portrait() -> Path:
     return Path(spec.origin).parent / "data" / "curated" / "P001" / "assets" / "studio_portrait.jpg"
 
 
-def _sheet(photo: "Image.Image", seen: list) -> "Image.Image":
+def _sheet(photo: "Image.Image", seen: "list[Attended]") -> "Image.Image":
     """The photo and the three pictures above, a row of word maps for each scene below."""
-    from PIL import Image
+    from PIL.Image import Resampling
 
     from onephoto.look.heatmap import word_strip
-    from onephoto.look.sheet import contact_sheet
+    from onephoto.look.sheet import contact_sheet, stacked
 
-    titles = ["the photo", *(scene.format(NAME) for scene in SCENES)]
-    top = contact_sheet([[photo, *(one.image for one in seen)]], titles=titles)
-    strips = [word_strip(one.image, [word.text for word in one.words], one.maps.numpy()) for one in seen]
-    parts = [top, *strips]
-    sheet = Image.new("RGB", (max(part.width for part in parts), sum(part.height for part in parts)), "white")
-    for number, part in enumerate(parts):
-        sheet.paste(part, (0, sum(before.height for before in parts[:number])))
-    return sheet
+    side = LARGE if photo.width < LARGE else photo.width
+    pictures = [image.resize((side, side), Resampling.LANCZOS) for image in (photo, *(one.image for one in seen))]
+    top = contact_sheet([pictures], titles=["the photo", *(scene.format(NAME) for scene in SCENES)])
+    strips = [
+        word_strip(one.image, [w.text for w in one.words], one.maps.numpy(), widest=WORDS, smallest=side // 3)
+        for one in seen
+    ]
+    return stacked([top, *strips])

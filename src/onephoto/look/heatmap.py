@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from onephoto.look.sheet import contact_sheet, enlarged
+from onephoto.look.sheet import SMALLEST, contact_sheet, enlarged, stacked
 
 MAP = np.array(
     [
@@ -46,15 +46,15 @@ def heatmap(image: Image.Image, word_map: NDArray[np.floating], *, highest: floa
     return Image.fromarray(np.clip(mixed, 0, 255).astype(np.uint8))
 
 
-def word_strip(image: Image.Image, words: Sequence[str], maps: NDArray[np.floating]) -> Image.Image:
-    """The picture and, for each word, its map (W, size, size), each scaled to its own maximum."""
-    shown = enlarged(image.convert("RGB"))
+def word_strip(
+    image: Image.Image, words: Sequence[str], maps: NDArray[np.floating], *, widest: int = WIDEST,
+    smallest: int = SMALLEST,
+) -> Image.Image:  # fmt: skip
+    """The picture and, for each word, its map (W, size, size), each scaled to its own maximum; `widest` in a row."""
+    shown = enlarged(image.convert("RGB"), smallest)
     cells = [("picture", shown), *((word, heatmap(shown, m)) for word, m in zip(words, maps, strict=True))]
     sheets = [
-        contact_sheet([[cell for _, cell in part]], titles=[title for title, _ in part])
-        for part in (cells[start : start + WIDEST] for start in range(0, len(cells), WIDEST))
+        contact_sheet([[cell for _, cell in part]], titles=[title for title, _ in part], smallest=smallest)
+        for part in (cells[start : start + widest] for start in range(0, len(cells), widest))
     ]
-    strip = Image.new("RGB", (max(s.width for s in sheets), sum(s.height for s in sheets)), (250, 249, 247))
-    for number, sheet in enumerate(sheets):
-        strip.paste(sheet, (0, sum(s.height for s in sheets[:number])))
-    return strip
+    return stacked(sheets)

@@ -23,9 +23,13 @@ def contact_sheet(
     titles: Sequence[str] = (),
     labels: Sequence[str] = (),
     heading: str = "",
+    smallest: int = SMALLEST,
 ) -> Image.Image:
-    """Rows of pictures of one size as one picture; titles name columns, labels name rows."""
-    cells = [[enlarged(image.convert("RGB")) for image in row] for row in rows]
+    """Rows of pictures of one size as one picture; titles name columns, labels name rows.
+
+    Pictures with a side below `smallest` pixels are enlarged.
+    """
+    cells = [[enlarged(image.convert("RGB"), smallest) for image in row] for row in rows]
     width, height = cells[0][0].size
     font = ImageFont.load_default(TEXT)
     left = MARGIN + (max(int(font.getlength(label)) for label in labels) + MARGIN if labels else 0)
@@ -45,6 +49,14 @@ def contact_sheet(
         for column, image in enumerate(row):
             sheet.paste(image, (left + column * (width + MARGIN), y))
     return sheet
+
+
+def stacked(sheets: Sequence[Image.Image]) -> Image.Image:
+    """Sheets one below the other."""
+    whole = Image.new("RGB", (max(sheet.width for sheet in sheets), sum(sheet.height for sheet in sheets)), PAPER)
+    for number, sheet in enumerate(sheets):
+        whole.paste(sheet, (0, sum(before.height for before in sheets[:number])))
+    return whole
 
 
 def shortened(text: str, width: int, font: ImageFont.ImageFont | ImageFont.FreeTypeFont) -> str:

@@ -111,6 +111,11 @@ def test_sides_are_compared_truly(tmp_path: Path, sitters: dict[int, Sitter]) ->
     assert "V tokens alone carry more" in study("keys-values").sentence(study("keys-values"), gather(tmp_path))
 
 
+def test_where_neither_side_brings_likeness_the_sentence_says_so(tmp_path: Path, sitters: dict[int, Sitter]) -> None:
+    studied(tmp_path, study("keys-values"), sitters, {"KV5"})
+    assert "neither side alone" in study("keys-values").sentence(study("keys-values"), gather(tmp_path))
+
+
 @pytest.mark.parametrize(
     ("good", "words"), [("split", "as the paper finds"), ("shared", "not with a pair as the paper")]
 )

@@ -34,7 +34,7 @@ def pictures_of(results: Results, of: Row, columns: Sequence[Column]) -> str:
         rows = cell_rows(results, of, person)
         drawn = [_picture(results, column.variant, rows[column.variant.name]) for column in columns]
         cells.append([Cell(results.sitters[person].photo), *drawn])
-    return pieces.text(prompt_in_words(of)) + pieces.grid(_header(columns), cells)
+    return pieces.subheading(prompt_in_words(of)) + pieces.grid(_header(columns), cells)
 
 
 def prompt_in_words(row: Row) -> str:

@@ -119,12 +119,15 @@ def stages_sentence(asked: Study, results: Results) -> str:
 def sides_sentence(asked: Study, results: Results) -> str:
     """How much of the likeness K tokens bring alone, and V tokens alone."""
     none, keys, values, both = (asked.mean(results, called, "id") for called in ("none", "K 1-5", "V 1-5", "both"))
-    more, less = ("V", "K") if values > keys else ("K", "V")
-    return (
+    said = (
         f"ID is {none:.3f} with the class word alone, {keys:.3f} with the K tokens, {values:.3f} with the V tokens and "
-        f"{both:.3f} with both: {more} tokens alone carry more of the likeness than {less} tokens alone "
-        f"({max(keys, values) - none:+.3f} against {min(keys, values) - none:+.3f})."
+        f"{both:.3f} with both"
     )
+    gains = f"({max(keys, values) - none:+.3f} against {min(keys, values) - none:+.3f})"
+    if max(keys, values) <= none:
+        return f"{said}: neither side alone brings any likeness {gains}."
+    more, less = ("V", "K") if values > keys else ("K", "V")
+    return f"{said}: {more} tokens alone carry more of the likeness than {less} tokens alone {gains}."
 
 
 def _showing(shown: Mapping[str, str]) -> dict[str, Variant]:
@@ -155,8 +158,9 @@ ALL_STUDIES = (
         axis="stages whose tokens are used; the class word in the others",
         set="scene",
         variants=_showing(
-            {"none": "KV0", "both": "KV5"}
+            {"none": "KV0"}
             | {called: f"{side}{n}" for side, names in SIDES.items() for n, called in enumerate(names, 1)}
+            | {"both": "KV5"}
         ),
         reference="both",
         sentence=sides_sentence,

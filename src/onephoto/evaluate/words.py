@@ -18,7 +18,7 @@ TITLES: Mapping[str, str] = MappingProxyType(
         "dreambooth": "DreamBooth",
         "dreambooth-lora": "DreamBooth-LoRA",
         "custom-diffusion": "Custom Diffusion",
-        "attn-dreambooth": "AttnDreamBooth",
+        "attndreambooth": "AttnDreamBooth",
         BASE: "unlearned",
     }
 )

@@ -48,6 +48,11 @@ def text(words: str, kind: str = "") -> str:
     return f"<p{_kind(kind)}>{escape(words)}</p>"
 
 
+def subheading(words: str) -> str:
+    """The title of a block within a section."""
+    return f"<h3>{escape(words)}</h3>"
+
+
 def verdict(sentences: Iterable[str]) -> str:
     """What came out, set apart."""
     return '<div class="verdict">' + "".join(text(sentence) for sentence in sentences) + "</div>"

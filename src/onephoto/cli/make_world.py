@@ -22,6 +22,9 @@ def render(
         float, typer.Option(min=0, max=1, help="Share of pictures that show a plush toy, car, chair or dog instead.")
     ] = 0.0,
     subject: Annotated[str, typer.Option(help=SUBJECT)] = "person",
+    maps: Annotated[
+        bool, typer.Option("--maps", help="Depth and pose beside each picture, also of pictures that are there.")
+    ] = False,
     seed: int = 0,
 ) -> None:
     """Render pictures of people, or of things, with their captions and facts."""
@@ -33,7 +36,7 @@ def render(
         task = bar.add_task("rendering", total=None)
         render_set(
             folder, range(first, first + people), shots, size=size, workers=workers, pairs=pairs, things=things,
-            subject=subject, seed=seed,
+            subject=subject, seed=seed, maps=maps,
             progress=lambda done, total: bar.update(task, completed=done, total=total),
         )  # fmt: skip
     typer.echo(folder)

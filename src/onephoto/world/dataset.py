@@ -1,4 +1,6 @@
-"""Render many pictures into a folder of shards: pixels as .npy, captions and facts as one JSON line a picture."""
+"""Render many pictures into a folder of shards: pixels as .npy, captions and facts as one JSON line a picture, and,
+if wanted, maps of depth and pose.
+"""
 
 import json
 import os
@@ -12,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from onephoto.errors import WorldError
+from onephoto.world.maps import maps_of
 from onephoto.world.pair import sample_pair, take_pair
 from onephoto.world.people import person
 from onephoto.world.picture import Picture, take_picture
@@ -22,6 +25,8 @@ from onephoto.world.things import KINDS, thing
 SHARD = 512
 """About how many pictures lie in a shard; a person's pictures always lie in one."""
 PERSON = "person"
+MAPS = "maps"
+"""Folder, within that of the pictures, of `maps.maps_of` of each picture."""
 THING_STREAM = 7
 """Sets the random numbers of things apart, so that people's pictures stay as they are whatever share shows things."""
 SINGLE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
@@ -47,6 +52,10 @@ class Shard:
         """The shard's files: pixels and records."""
         stem = folder / f"{self.number:05d}"
         return stem.with_suffix(".npy"), stem.with_suffix(".jsonl")
+
+    def maps_path(self, folder: Path) -> Path:
+        """The shard's maps."""
+        return folder / MAPS / f"{self.number:05d}.npy"
 
 
 def shards_of(
@@ -96,25 +105,47 @@ def record(picture: Picture) -> dict[str, Any]:
     return {"captions": list(picture.captions), "facts": picture.facts}
 
 
-def write_shard(shard: Shard, folder: Path) -> int:
-    """Render a shard unless it is there; files appear only when they are whole. Returns the number of pictures."""
+def write_shard(shard: Shard, folder: Path, *, maps: bool = False) -> int:
+    """Render a shard unless it is there; files appear only when they are whole. Returns the number of pictures.
+
+    Maps may be added to pictures that are there, if this version renders the same ones; else raises WorldError.
+    """
     pixels, records = shard.paths(folder)
+    whole = pixels.exists() and records.exists()
     count = len(shard.people) * shard.shots_per_person
-    if pixels.exists() and records.exists():
+    if whole and not (maps and not shard.maps_path(folder).exists()):
         return count
     images = np.empty((count, shard.size, shard.size, 3), np.uint8)
+    hints = np.empty((count if maps else 0, shard.size, shard.size, 4), np.uint8)
     lines = []
     for row, picture in enumerate(pictures_of(shard)):
         images[row] = picture.image
         lines.append(json.dumps(record(picture), separators=(",", ":")))
-    records_part, pixels_part = records.with_suffix(".jsonl.part"), pixels.with_suffix(".npy.part")
-    records_part.write_text("\n".join(lines) + "\n")
-    with pixels_part.open("wb") as stream:
-        np.save(stream, images)
-    # Records first: whoever sees the pixels may rely on their records.
-    os.replace(records_part, records)
-    os.replace(pixels_part, pixels)
+        if maps:
+            hints[row] = maps_of(picture)
+    if whole and not np.array_equal(np.load(pixels, mmap_mode="r"), images):
+        raise WorldError(f"{pixels}: rendered by another version, so maps would not fit; choose another folder")
+    if maps:
+        _write_array(shard.maps_path(folder), hints)
+    if not whole:
+        _write_records(records, lines)
+        # Records first: whoever sees the pixels may rely on their records, and on maps.
+        _write_array(pixels, images)
     return count
+
+
+def _write_array(path: Path, array: np.ndarray) -> None:
+    path.parent.mkdir(exist_ok=True)
+    part = path.with_suffix(".npy.part")
+    with part.open("wb") as stream:
+        np.save(stream, array)
+    os.replace(part, path)
+
+
+def _write_records(path: Path, lines: list[str]) -> None:
+    part = path.with_suffix(".jsonl.part")
+    part.write_text("\n".join(lines) + "\n")
+    os.replace(part, path)
 
 
 def _settled(folder: Path, settings: dict[str, Any]) -> None:
@@ -137,13 +168,15 @@ def render(
     pairs: float = 0.05,
     things: float = 0.0,
     subject: str = PERSON,
+    maps: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> int:
     """Render people x shots into a folder and return the number of pictures; finished shards are kept.
 
     `pairs` is the share of pictures that show somebody else of the shard too, `things` the share that shows a thing in
     place of a person (of the person's seed, and any kind); with a kind as `subject` all are of things of that kind and
-    these seeds. The result is the same for any number of workers. `progress(done, total)` is called after each shard.
+    these seeds. `maps` adds depth and pose, also to pictures that are there. The result is the same for any number of
+    workers. `progress(done, total)` is called after each shard.
     Raises WorldError for an empty range, an unknown subject, or a folder begun with other settings.
     """
     if not len(people) or shots_per_person < 1:
@@ -158,19 +191,19 @@ def render(
                       "size": size, "seed": seed, "pairs": pairs} | later)  # fmt: skip
     shards = shards_of(people, shots_per_person, size=size, seed=seed, pairs=pairs, things=things, subject=subject)
     total, done = len(people) * shots_per_person, 0
-    for count in _written(shards, folder, workers):
+    for count in _written(shards, folder, workers, maps):
         done += count
         if progress is not None:
             progress(done, total)
     return done
 
 
-def _written(shards: list[Shard], folder: Path, workers: int) -> Iterator[int]:
+def _written(shards: list[Shard], folder: Path, workers: int, maps: bool) -> Iterator[int]:
     """Number of pictures of each shard as it is finished."""
     if workers <= 1:
-        yield from (write_shard(shard, folder) for shard in shards)
+        yield from (write_shard(shard, folder, maps=maps) for shard in shards)
         return
     os.environ.update({name: "1" for name in SINGLE_THREAD if name not in os.environ})
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        futures = [pool.submit(write_shard, shard, folder) for shard in shards]
+        futures = [pool.submit(write_shard, shard, folder, maps=maps) for shard in shards]
         yield from (future.result() for future in as_completed(futures))

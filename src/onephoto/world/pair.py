@@ -24,6 +24,7 @@ from onephoto.world.picture import (
     photograph,
     seen_in,
 )
+from onephoto.world.points import on_picture, points_of
 from onephoto.world.scenes import backdrop
 from onephoto.world.shots import Shot, sample_shot
 
@@ -60,21 +61,22 @@ def _placed(figure: Figure, offset: Floats) -> Figure:
     )
 
 
-def _figure(person: Person, shot: Shot, *, every: int) -> tuple[Figure, Floats]:
-    """One of the two, and the middle of their head (3,)."""
+def _figure(person: Person, shot: Shot, *, every: int) -> tuple[Figure, Floats, Floats]:
+    """One of the two, the middle of their head (3,), and their points (P,3)."""
     shaped = shape(person)
     figure = pose_of(shaped, shot, np.random.default_rng([shot.seed, 1]))
     dressed = figure_of(shaped, figure, shot, rng=np.random.default_rng([shot.seed, 2]), every=every)
-    return dressed, figure.head(shaped.landmarks.head_box.mean(0))
+    return dressed, figure.head(shaped.landmarks.head_box.mean(0)), points_of(figure)
 
 
-def _side_by_side(stand: list[tuple[Figure, Floats]]) -> tuple[list[Figure], Floats]:
-    """Both figures where they stand, and the point (3,) between their heads."""
+def _side_by_side(stand: list[tuple[Figure, Floats, Floats]]) -> tuple[list[Figure], Floats, list[Floats]]:
+    """Both figures where they stand, the point (3,) between their heads, and the points of each."""
     offsets = np.array([[-APART, 0, 0], [APART, 0, -BEHIND]], np.float32)
-    heads = np.stack([head for _, head in stand])
+    heads = np.stack([head for _, head, _ in stand])
     offsets[:, 1] = EVENED * (heads[:, 1].mean() - heads[:, 1])
-    figures = [_placed(figure, offset) for (figure, _), offset in zip(stand, offsets, strict=True)]
-    return figures, (heads + offsets).mean(0)
+    figures = [_placed(figure, offset) for (figure, _, _), offset in zip(stand, offsets, strict=True)]
+    points = [own + offset for (_, _, own), offset in zip(stand, offsets, strict=True)]
+    return figures, (heads + offsets).mean(0), points
 
 
 def pair_caption(people: Two, shots: Shots, scenery: Scenery, rng: np.random.Generator) -> str:
@@ -102,13 +104,14 @@ def take_pair(people: Two, shots: Shots, *, size: int = 128, supersample: int = 
     place = backdrop(shots[0].scene, scene_rng, pixels)
     every = THINNED["upper"] if size <= SMALL else 1
     stand = [_figure(person, shot, every=every) for person, shot in zip(people, shots, strict=True)]
-    figures, between = _side_by_side(stand)
+    figures, between, points = _side_by_side(stand)
+    camera = aimed(between - np.array([0, LOWERED, 0]), shots[0].camera, height=HEIGHT, size=pixels)
     factor = float(np.mean([exposure(place.light, shots[0].scene, person) for person in people]))
     image, ids, depth = photograph(
         figures,
         place,
         light_for(place.light, shots[0].camera[0], factor),
-        aimed(between - np.array([0, LOWERED, 0]), shots[0].camera, height=HEIGHT, size=pixels),
+        camera,
         supersample=supersample,
         wall=shots[0].scene in WALLS,
     )
@@ -116,4 +119,5 @@ def take_pair(people: Two, shots: Shots, *, size: int = 128, supersample: int = 
     first, second = (facts_of(person, shot, scenery) for person, shot in zip(people, shots, strict=True))
     strangers = (replace(people[0], name=None), replace(people[1], name=None))
     said = [pair_caption(who, shots, scenery, word_rng) for who in (*[people] * 4, strangers)]
-    return Picture(image, ids, depth, said[0], tuple(said[1:]), first | {"beside": second})
+    where = tuple(on_picture(own, camera, depth, supersample) for own in points)
+    return Picture(image, ids, depth, said[0], tuple(said[1:]), first | {"beside": second}, where)

@@ -14,6 +14,7 @@ from onephoto.world.drawing import Camera, Drawing, Figure, Light, Material
 from onephoto.world.dressing import figure_of, pose_of, things_of
 from onephoto.world.figure import Posed, ShapedPerson, shape
 from onephoto.world.people import Person
+from onephoto.world.points import Points, on_picture, points_of
 from onephoto.world.props import MATERIALS
 from onephoto.world.raster import draw
 from onephoto.world.scenes import Backdrop, SceneLight, backdrop
@@ -72,7 +73,8 @@ SMALL = 160
 @dataclass(frozen=True)
 class Picture:
     """A picture (n, n, 3) uint8 sRGB; `ids` (n, n), drawing.Material or props.MATERIALS; `depth` (n, n) in decimetres,
-    infinite at the backdrop; one caption and those that are stored; facts that can be written as JSON.
+    infinite at the backdrop; one caption and those that are stored; facts that can be written as JSON; the points of
+    each person.
     """
 
     image: Bytes
@@ -81,6 +83,7 @@ class Picture:
     caption: str
     captions: tuple[str, ...]
     facts: dict[str, Any]
+    points: tuple[Points, ...] = ()
 
 
 def aimed(target: NDArray, angles: tuple[float, float], *, height: float, size: int) -> Camera:
@@ -230,12 +233,13 @@ def take_picture(person: Person, shot: Shot, *, size: int = 128, supersample: in
     shown = as_shown(person, shot)
     shaped = shape(shown)
     figure = pose_of(shaped, shot, pose_rng)
+    camera = camera_for(shot, shaped, figure, pixels, camera_rng)
     under_umbrella = shot.held is not None and shot.held.kind == "umbrella"
     image, ids, depth = photograph(
         [figure_of(shaped, figure, shot, rng=dress_rng, every=THINNED[shot.view] if size <= SMALL else 1)],
         place,
         light_for(place.light, shot.camera[0], exposure(place.light, shot.scene, shown), low=under_umbrella),
-        camera_for(shot, shaped, figure, pixels, camera_rng),
+        camera,
         supersample=supersample,
         wall=shot.scene in WALLS,
     )
@@ -247,4 +251,5 @@ def take_picture(person: Person, shot: Shot, *, size: int = 128, supersample: in
         caption=caption(person, shot, scenery, word_rng),
         captions=captions(person, shot, scenery, word_rng),
         facts=facts_of(person, shot, scenery),
+        points=(on_picture(points_of(figure), camera, depth, supersample),),
     )

@@ -13,7 +13,7 @@ from onephoto.backbone import load
 from onephoto.backbone.load import load_backbone
 from onephoto.base import stages
 from onephoto.base.architecture import XlArchitecture, count_parameters
-from onephoto.base.painters import XlPainter
+from onephoto.base.painters import build_painter
 from onephoto.base.tokenizer import build_tokenizer
 from onephoto.errors import ModelError, SettingError
 from onephoto.generate.draw import DrawSettings
@@ -50,7 +50,7 @@ def test_plain_diffusers_draws_with_it(work: Path) -> None:
 
 def test_the_painter_predicts_what_its_pipeline_does(work: Path) -> None:
     backbone = load_backbone(work / "mini-xl")
-    painter = XlPainter(TOY_XL, backbone.tokenizers[0])
+    painter = build_painter(TOY_XL, backbone.tokenizers[0])
     for part in ("unet", *painter.encoders):
         getattr(painter, part).load_state_dict(getattr(backbone.pipeline, part).state_dict())
     noisy, t = torch.randn(1, 4, 8, 8), torch.tensor([300])
@@ -88,4 +88,4 @@ def test_the_package_holds_one_autoencoder_for_both_models(
 
 def test_it_keeps_its_budget(tmp_path: Path) -> None:
     words = build_tokenizer(tmp_path, [*vocabulary(), *every_name()], XlArchitecture.max_length)
-    assert 2.5e6 < count_parameters(XlPainter(XlArchitecture(), words)) < 3.5e6
+    assert 2.5e6 < count_parameters(build_painter(XlArchitecture(), words)) < 3.5e6

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
-from diffusers import AutoencoderKL, StableDiffusionPipeline, StableDiffusionXLPipeline
+from diffusers import AutoencoderKL, StableDiffusionPipeline, StableDiffusionXLPipeline, UNet2DConditionModel
 from torch import Tensor, nn
-from transformers import CLIPTokenizer
+from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
 from onephoto.base.architecture import (
     Architecture,
@@ -31,7 +31,7 @@ class Painter(nn.Module):
         """Predicted noise: (B, c, h, w), (B,), and what `conditions` takes, token ids (B, L) first -> (B, c, h, w)."""
         return self.unet(noisy, t, **self.conditions(noisy, t, *conditions)).sample
 
-    def conditions(self, noisy: Tensor, t: Tensor, ids: Tensor) -> dict[str, Any]:
+    def conditions(self, noisy: Tensor, t: Tensor, ids: Tensor, *hints: Tensor) -> dict[str, Any]:
         """The U-Net's arguments beside latents and timesteps."""
         raise NotImplementedError
 
@@ -49,12 +49,11 @@ class Painter(nn.Module):
 class SdPainter(Painter):
     """Stable Diffusion's format: the last hidden states of one text encoder."""
 
-    def __init__(self, arch: Architecture, tokenizer: CLIPTokenizer) -> None:
+    def __init__(self, text_encoder: CLIPTextModel, unet: UNet2DConditionModel) -> None:
         super().__init__()
-        self.text_encoder = build_text_encoder(arch, tokenizer)
-        self.unet = build_unet(arch)
+        self.text_encoder, self.unet = text_encoder, unet
 
-    def conditions(self, noisy: Tensor, t: Tensor, ids: Tensor) -> dict[str, Any]:
+    def conditions(self, noisy: Tensor, t: Tensor, ids: Tensor, *hints: Tensor) -> dict[str, Any]:
         """The U-Net's arguments beside latents and timesteps."""
         return {"encoder_hidden_states": self.text_encoder(ids).last_hidden_state}
 
@@ -72,14 +71,15 @@ class XlPainter(Painter):
 
     encoders: ClassVar[tuple[str, ...]] = ("text_encoder", "text_encoder_2")
 
-    def __init__(self, arch: XlArchitecture, tokenizer: CLIPTokenizer) -> None:
+    def __init__(
+        self, text_encoder: CLIPTextModel, text_encoder_2: CLIPTextModelWithProjection, unet: UNet2DConditionModel, *,
+        pixels_per_latent: int,
+    ) -> None:  # fmt: skip
         super().__init__()
-        self.text_encoder = build_text_encoder(arch, tokenizer)
-        self.text_encoder_2 = build_second_encoder(arch, tokenizer)
-        self.unet = build_xl_unet(arch)
-        self.pixels_per_latent = arch.pixels_per_latent
+        self.text_encoder, self.text_encoder_2, self.unet = text_encoder, text_encoder_2, unet
+        self.pixels_per_latent = pixels_per_latent
 
-    def conditions(self, noisy: Tensor, t: Tensor, ids: Tensor) -> dict[str, Any]:
+    def conditions(self, noisy: Tensor, t: Tensor, ids: Tensor, *hints: Tensor) -> dict[str, Any]:
         """The U-Net's arguments beside latents and timesteps."""
         first = self.text_encoder(ids, output_hidden_states=True)
         second = self.text_encoder_2(ids, output_hidden_states=True)
@@ -95,6 +95,21 @@ class XlPainter(Painter):
             vae, self.text_encoder, self.text_encoder_2, tokenizer, tokenizer, self.unet, build_scheduler(),
             force_zeros_for_empty_prompt=False, add_watermarker=False,
         )  # fmt: skip
+
+
+def build_painter(arch: Architecture, tokenizer: CLIPTokenizer) -> Painter:
+    """A painter that has learned nothing, in the architecture's format."""
+    text_encoder = build_text_encoder(arch, tokenizer)
+    if not isinstance(arch, XlArchitecture):
+        return SdPainter(text_encoder, build_unet(arch))
+    second, unet = build_second_encoder(arch, tokenizer), build_xl_unet(arch)
+    return XlPainter(text_encoder, second, unet, pixels_per_latent=arch.pixels_per_latent)
+
+
+def load_painter(folder: Path) -> SdPainter:
+    """The painter of a folder in Stable Diffusion's format, float32."""
+    encoder = CLIPTextModel.from_pretrained(folder / "text_encoder", dtype=torch.float32)
+    return SdPainter(encoder, UNet2DConditionModel.from_pretrained(folder / "unet", torch_dtype=torch.float32))
 
 
 def save_pipeline(painter: Painter, vae: AutoencoderKL, tokenizer: CLIPTokenizer, folder: Path) -> None:

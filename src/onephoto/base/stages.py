@@ -7,11 +7,13 @@ import torch
 from diffusers import AutoencoderKL
 from transformers import CLIPTokenizer
 
+from onephoto.backbone.control import save_control
 from onephoto.backbone.load import embedded_model
 from onephoto.base.architecture import Architecture, XlArchitecture
+from onephoto.base.control import ControlPainter, HintedSet
 from onephoto.base.diffusion import DiffusionSettings, LatentSet, encode_latents, take_average, train_diffusion
 from onephoto.base.judges import JudgeSettings, train_judge
-from onephoto.base.painters import Painter, SdPainter, XlPainter, save_pipeline
+from onephoto.base.painters import Painter, build_painter, load_painter, save_pipeline
 from onephoto.base.pictures import PictureSet
 from onephoto.base.tokenizer import build_tokenizer, load_tokenizer
 from onephoto.base.vae import VaeProgress, VaeSettings, train_decoder, train_vae
@@ -21,7 +23,8 @@ from onephoto.world.captions import vocabulary
 from onephoto.world.names import every_name
 
 DIFFUSION, SDXL = Path("diffusion", "diffusion.safetensors"), Path("sdxl", "sdxl.safetensors")
-"""Checkpoints within the working folder, named after their stages."""
+CONTROL = Path("control", "training.safetensors")
+"""Checkpoints within the working folder, in folders named after their stages."""
 
 
 def vae(
@@ -67,7 +70,7 @@ def diffusion(
     arch = arch or Architecture()
     words, data = _words_and_latents(pictures, work, size, arch)
     torch.manual_seed(0)
-    painter = SdPainter(arch, words)
+    painter = build_painter(arch, words)
     painter.take_shipped(words, embedded_model())
     yield from _trained(painter, data, work / DIFFUSION, minutes, device)
 
@@ -80,7 +83,7 @@ def sdxl(
     arch = arch or XlArchitecture()
     words, data = _words_and_latents(pictures, work, size, arch)
     torch.manual_seed(0)
-    painter = XlPainter(arch, words)
+    painter = build_painter(arch, words)
     painter.take_shipped(words, embedded_model("mini-xl"))
     yield from _trained(painter, data, work / SDXL, minutes, device)
 
@@ -101,7 +104,7 @@ def export(work: Path, *, arch: Architecture | None = None) -> Iterator[str]:
     """Write the averaged weights as a Stable Diffusion folder, work/mini."""
     arch = arch or Architecture()
     words = tokenizer(work, arch)
-    yield from _exported(SdPainter(arch, words), words, work, DIFFUSION, "mini")
+    yield from _exported(build_painter(arch, words), words, work, DIFFUSION, "mini")
 
 
 def export_sdxl(work: Path, *, arch: XlArchitecture | None = None) -> Iterator[str]:
@@ -110,15 +113,42 @@ def export_sdxl(work: Path, *, arch: XlArchitecture | None = None) -> Iterator[s
     """
     arch = arch or XlArchitecture()
     words = tokenizer(work, arch)
-    yield from _exported(XlPainter(arch, words), words, work, SDXL, "mini-xl")
+    yield from _exported(build_painter(arch, words), words, work, SDXL, "mini-xl")
 
 
 def _exported(painter: Painter, words: CLIPTokenizer, work: Path, checkpoint: Path, name: str) -> Iterator[str]:
     if not (work / checkpoint).exists():
-        raise SettingError(f"{work / checkpoint}: not there yet; run the stage {checkpoint.stem} first")
+        raise SettingError(f"{work / checkpoint}: not there yet; run the stage {checkpoint.parent} first")
     take_average(painter, work / checkpoint)
     save_pipeline(painter, trained_vae(work), words, work / name)
     yield f"{work / name}: done"
+
+
+def control(
+    pictures: Sequence[Path], work: Path, minutes: float, *, size: int | None = None, device: str = "cpu"
+) -> Iterator[str]:
+    """Train the ControlNet for work/mini, or the package's own model, on pictures rendered with maps.
+
+    work/control holds what the package takes, work/controlnet the same as plain diffusers loads it.
+    """
+    folder = trained_model(work)
+    words = CLIPTokenizer.from_pretrained(folder / "tokenizer")
+    painter = ControlPainter(load_painter(folder))
+    side = size or trained_vae(work).config.sample_size
+    data = HintedSet(PictureSet(*pictures), latents_folder(work, side), words, size=side)
+    yield from _trained(painter, data, work / CONTROL, minutes, device)
+    trained = ControlPainter(load_painter(folder))
+    take_average(trained, work / CONTROL)
+    save_control(trained.control, work / "control")
+    trained.control.half().save_pretrained(work / "controlnet", safe_serialization=True)
+
+
+def trained_model(work: Path) -> Path:
+    """The folder work/mini, or the package's own; raises SettingError while there is neither."""
+    for folder in (work / "mini", embedded_model()):
+        if (folder / "model_index.json").exists():
+            return folder
+    raise SettingError(f"{work / 'mini'}: not there yet; run the stages diffusion and export first")
 
 
 def judges(pictures: Sequence[Path], work: Path, minutes: float, *, device: str = "cpu") -> Iterator[str]:

@@ -18,7 +18,7 @@ app = typer.Typer(no_args_is_help=True)
 
 class Stage(StrEnum):
     """Stages of training, in order; the decoder alone can go on at any time; the judges need pictures alone. The SDXL
-    format needs vae and latents.
+    format needs vae and latents; the ControlNet needs an exported model, and maps beside the pictures.
     """
 
     VAE = "vae"
@@ -28,6 +28,7 @@ class Stage(StrEnum):
     EXPORT = "export"
     SDXL = "sdxl"
     EXPORT_SDXL = "export-sdxl"
+    CONTROL = "control"
     JUDGES = "judges"
 
 
@@ -61,6 +62,7 @@ def train(
         Stage.EXPORT: lambda: stages.export(work),
         Stage.SDXL: lambda: stages.sdxl(pictures, work, minutes, size=size, device=device),
         Stage.EXPORT_SDXL: lambda: stages.export_sdxl(work),
+        Stage.CONTROL: lambda: stages.control(pictures, work, minutes, size=size, device=device),
         Stage.JUDGES: lambda: stages.judges(pictures, work, minutes, device=device),
     }
     for line in runs[stage]():
@@ -71,6 +73,10 @@ def train(
 def evaluate(
     out: Annotated[Path, typer.Argument(help="Folder for the numbers and a sheet of pictures.")],
     model: Model = "mini",
+    control: Annotated[
+        Path | None,
+        typer.Option(help="Folder of a ControlNet to measure too; for mini the package's own, if it is there."),
+    ] = None,
     each: Annotated[int, typer.Option(min=3, help="Pictures of each scene, thing, expression and word for hair.")] = 12,
     named: Annotated[int, typer.Option(min=2, help="People with names, four pictures each.")] = 20,
     steps: Steps = 25,
@@ -86,17 +92,20 @@ def evaluate(
     from rich.console import Console
     from rich.progress import Progress, TextColumn
 
+    from onephoto.backbone.control import control_folder, load_control
     from onephoto.evaluate.embedded import evaluate as evaluated
     from onephoto.evaluate.embedded import probe_sheet
     from onephoto.evaluate.judge import load_judge
     from onephoto.generate.draw import DrawSettings
 
     judge, backbone = load_judge(), loaded(model, device, "float32")
+    own = control_folder() if model == "mini" and control_folder().exists() else None
+    steering = load_control(backbone.unet, control or own) if control or own else None
     settings = DrawSettings(steps=steps, guidance=guidance)
     with Progress(TextColumn("{task.description}"), transient=True) as bar:
         task = bar.add_task("")
         scores, drawn = evaluated(
-            backbone, judge, each=each, named=named, seed=seed, settings=settings,
+            backbone, judge, control=steering, each=each, named=named, seed=seed, settings=settings,
             progress=lambda line: bar.update(task, description=line),
         )  # fmt: skip
     Console().print(score_table(scores))

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from onephoto.backbone.load import Backbone
+from onephoto.evaluate.control import control_painters, error_ratio, pose_errors, poses
 from onephoto.evaluate.facts import shows
 from onephoto.evaluate.judge import Judge
 from onephoto.evaluate.metrics import area_under_curve
@@ -42,7 +44,7 @@ TARGETS = {
 """Least values wanted."""
 LIMITS = {
     "named: distance against rendered": 1.15, "autoencoder: distance against rendered": 1.10, "seconds alone": 1.5,
-    "seconds in a batch": 0.5,
+    "seconds in a batch": 0.5, "control: landmark error against without": 0.5,
 }  # fmt: skip
 """Largest values wanted."""
 
@@ -98,12 +100,12 @@ def probes() -> list[Probe]:
 
 
 def evaluate(
-    backbone: Backbone, judge: Judge, *, each: int = 12, named: int = 20, seed: int = 0,
+    backbone: Backbone, judge: Judge, *, control: Any = None, each: int = 12, named: int = 20, seed: int = 0,
     settings: DrawSettings | None = None, progress: Callable[[str], None] = lambda line: None,
 ) -> tuple[list[Score], list[Drawn]]:  # fmt: skip
     """All scores, and the pictures of the probes: `each` of every probe and five times as many plain faces.
 
-    named counts people with names, four pictures each.
+    named counts people with names, four pictures each; a ControlNet is measured on twice as many poses, if given.
     """
     settings = settings or DrawSettings()
 
@@ -123,6 +125,9 @@ def evaluate(
     scores += named_scores(lambda name, count: paint(FACE_PROMPT.format(name), seed, count), named)
     scores += autoencoder_scores(backbone.pipeline.vae)
     scores += speed_scores(paint)
+    if control is not None:
+        progress("poses")
+        scores.append(control_score(backbone, control, 2 * named, settings))
     return scores, drawn
 
 
@@ -220,6 +225,13 @@ def speed_scores(paint: Callable[[str, int, int], list[Image.Image]], batch: int
         paint(text, 0, count)
         seconds.append((time.perf_counter() - started) / count)
     return [_score("seconds alone", seconds[0], 1), _score("seconds in a batch", seconds[1], batch)]
+
+
+def control_score(backbone: Backbone, control: Any, count: int, settings: DrawSettings) -> Score:
+    """Landmark error of faces drawn by given poses with the ControlNet, against that without it."""
+    given = list(poses(count, size=backbone.image_size))
+    steered, free = (pose_errors(paint, given) for paint in control_painters(backbone, control, settings))
+    return _score("control: landmark error against without", error_ratio(steered, free), count)
 
 
 def probe_sheet(drawn: Sequence[Drawn], columns: int = 6) -> Image.Image:

@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from onephoto.cli import compare, demo, make_base, make_world, people, study
+from onephoto.cli import compare, demo, exchange, make_base, make_world, people, study
 from onephoto.errors import OnephotoError
 
 app = typer.Typer(
@@ -16,6 +16,8 @@ app = typer.Typer(
 )
 for command in (people.learn, people.generate, people.look, people.inspect, compare.compare, study.study, demo.demo):
     app.command()(command)
+app.command()(exchange.export)
+app.command("import")(exchange.import_)
 app.add_typer(make_world.app, name="world", help="The synthetic people that the embedded model is trained on.")
 app.add_typer(make_base.app, name="base", help="Training of the embedded model.")
 

@@ -48,6 +48,9 @@ def learn(
     learning_rate: Annotated[float | None, typer.Option(help="AdamW's rate.")] = None,
     attention_weight: Annotated[float | None, typer.Option(help="Lambda of the attention loss (sefi).")] = None,
     num_stages: Annotated[int | None, typer.Option(help="Pairs of K and V tokens (sefi).")] = None,
+    start: Annotated[
+        Path | None, typer.Option(help="Begin at another program's embedding (sefi, textual-inversion).")
+    ] = None,
     seed: int = 0,
     size: Annotated[int | None, typer.Option(help="Side in pixels to learn at; the model's own unless given.")] = None,
     box: Annotated[str | None, typer.Option(help="The face, as left,top,right,bottom in pixels.")] = None,
@@ -69,6 +72,7 @@ def learn(
     sittings = sittings_of_each(photos, out or Path()) if each else [one_sitting(photos, name, out)]
     settings = {
         "steps": steps, "learning_rate": learning_rate, "attention_weight": attention_weight, "num_stages": num_stages,
+        "start": None if start is None else str(start),
     }  # fmt: skip
     requests = [
         LearnRequest(

@@ -40,6 +40,18 @@ def denoising_target(clean: Tensor, noise: Tensor, alphas_cumprod: Tensor, t: Te
     return signal * noise - sigma * clean
 
 
+def clean_and_noise(
+    prediction: Tensor, noisy: Tensor, alphas_cumprod: Tensor, t: Tensor, prediction_type: str
+) -> tuple[Tensor, Tensor]:
+    """The x_0 and e that a prediction says x_t is made of: `denoising_target` and `add_noise` solved for them."""
+    signal, sigma = _signal_and_noise(alphas_cumprod, t, noisy)
+    if prediction_type == "epsilon":
+        return (noisy - sigma * prediction) / signal, prediction
+    if prediction_type == "sample":
+        return prediction, (noisy - signal * prediction) / sigma
+    return signal * noisy - sigma * prediction, sigma * noisy + signal * prediction
+
+
 def denoising_loss(prediction: Tensor, target: Tensor) -> Tensor:
     """Mean squared error as a float32 scalar, whatever the precision of the model."""
     return functional.mse_loss(prediction.float(), target.float())

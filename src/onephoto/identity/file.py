@@ -50,10 +50,15 @@ def save(path: Path | str, identity: IdentityFile) -> None:
     header = {
         "format": FORMAT_VERSION, "name": identity.name, "subject": identity.subject, "method": identity.method,
     } | identity.metadata  # fmt: skip
-    tensors = {name: _kept(tensor).contiguous() for name, tensor in identity.tensors.items()}
+    write_tensors(path, {name: _kept(tensor) for name, tensor in identity.tensors.items()}, header)
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> None:
+    """A safetensors file with our header in its metadata, written in one replace; raises IdentityFileError."""
     partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
     try:
-        save_file(tensors, partial, metadata={"onephoto": json.dumps(header)})
+        whole = {name: tensor.contiguous() for name, tensor in tensors.items()}
+        save_file(whole, partial, metadata={"onephoto": json.dumps(header)})
         os.replace(partial, path)
     except OSError as error:
         raise IdentityFileError(f"{path}: cannot be written ({error.strerror}); choose another place") from error
@@ -72,6 +77,21 @@ def load(path: Path | str) -> IdentityFile:
     path = Path(path)
     if not path.is_file():
         raise IdentityFileError(f"{path}: no such file; learn it first with onephoto learn")
+    tensors, header = read_tensors(path)
+    if header.get("format", 0) > FORMAT_VERSION:
+        raise IdentityFileError(f"{path}: written by a later version; upgrade onephoto")
+    missing = [key for key in REQUIRED if key not in header]
+    if missing:
+        raise IdentityFileError(
+            f"{path}: not an identity file (no {missing[0]} in it); learn one with onephoto learn, or take another "
+            "program's embedding in with onephoto import"
+        )
+    metadata = {key: value for key, value in header.items() if key not in REQUIRED[:4]}
+    return IdentityFile(header["name"], header["subject"], header["method"], tensors, metadata)
+
+
+def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The tensors of a safetensors file and our header in it, empty where there is none; raises IdentityFileError."""
     if path.suffix in PICKLE_SUFFIXES or _pickled(path):
         raise IdentityFileError(
             f"{path}: a pickle, which can run code and is never read; load it in a program that you trust and save its "
@@ -80,16 +100,9 @@ def load(path: Path | str) -> IdentityFile:
     try:
         with safe_open(path, framework="pt") as file:
             header = json.loads((file.metadata() or {}).get("onephoto", "{}"))
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+            return {name: file.get_tensor(name) for name in file.keys()}, header  # noqa: SIM118 (not a dict)
     except (SafetensorError, ValueError) as error:
         raise IdentityFileError(f"{path}: damaged or no safetensors file; copy it again or learn it anew") from error
-    if header.get("format", 0) > FORMAT_VERSION:
-        raise IdentityFileError(f"{path}: written by a later version; upgrade onephoto")
-    missing = [key for key in REQUIRED if key not in header]
-    if missing:
-        raise IdentityFileError(f"{path}: not an identity file (no {missing[0]} in it); learn one with onephoto learn")
-    metadata = {key: value for key, value in header.items() if key not in REQUIRED[:4]}
-    return IdentityFile(header["name"], header["subject"], header["method"], tensors, metadata)
 
 
 def _pickled(path: Path) -> bool:

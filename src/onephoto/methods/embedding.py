@@ -12,8 +12,10 @@ from torch.nn.utils import skip_init
 from onephoto.backbone.load import Backbone
 from onephoto.backbone.method import Batch
 from onephoto.backbone.prompts import Conditioning, encode
+from onephoto.core.plain import embedding_table
 from onephoto.core.tokens import TokenTable
 from onephoto.errors import IdentityFileError, ModelError
+from onephoto.identity.embeddings import read_embedding
 from onephoto.methods.recipe import PSEUDO_WORD, WORD, Recipe, by_encoder, denoising, learning_prompt
 
 
@@ -99,8 +101,7 @@ def rows_of(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 def single_table(vectors: Mapping[str, Tensor]) -> TokenTable:
     """Embeddings {encoder: (n, width)} as the one variant of a table, the same for K and V everywhere."""
-    only = torch.zeros(1, 1, dtype=torch.long)
-    return TokenTable({name: rows[None] for name, rows in vectors.items()}, only, only)
+    return embedding_table(vectors)
 
 
 def read_single_table(tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> TokenTable:
@@ -118,6 +119,18 @@ def stage_table(vectors: Mapping[str, Tensor]) -> TokenTable:
     """One token for each stage, {encoder: (S, width)}, the noisiest first, the same for K and V in every layer."""
     stages = torch.arange(next(iter(vectors.values())).shape[0])[:, None]
     return TokenTable({name: rows[:, None] for name, rows in vectors.items()}, stages, stages)
+
+
+def starting_rows(backbone: Backbone, subject: str, start: str | None) -> dict[str, Tensor]:
+    """Where embeddings begin, {encoder: (n, width)}: at the class word, or at those of a file of another program.
+
+    Raises IdentityFileError for a file that is none, or of another model's width.
+    """
+    words = backbone.class_vectors(subject)
+    if start is None:
+        return words
+    rows = read_embedding(start, {name: vectors.shape[1] for name, vectors in words.items()})
+    return {name: vectors.to(words[name].device) for name, vectors in rows.items()}
 
 
 def require_one_encoder(backbone: Backbone, method: str) -> None:

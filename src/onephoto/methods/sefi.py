@@ -16,7 +16,7 @@ from onephoto.core.attention_maps import merge_columns
 from onephoto.core.stages import stage_index
 from onephoto.core.tokens import TokenModule, TokenTable, class_rows
 from onephoto.errors import IdentityFileError, SettingError
-from onephoto.methods.embedding import EmbeddingMethod, token_tensors
+from onephoto.methods.embedding import EmbeddingMethod, starting_rows, token_tensors
 from onephoto.methods.recipe import PSEUDO_WORD, Recipe, by_encoder, denoising
 
 # In latents smaller than this, maps at factor 4 are too coarse to place a face in: 4 x 4 of a 16 x 16 latent.
@@ -30,7 +30,8 @@ class SefiSettings(Recipe):
     From the paper: num_stages (pairs of tokens) and attention_weight (lambda). Ours, since it leaves them open:
     attention_factors, the downsampling factors against the latent of the layers whose maps enter the loss (None: 1 and
     2 on latents below 32 a side, else 2 and 4); detach_queries, which makes Q a constant in A_t, so that the attention
-    loss trains K tokens only; heads, those of the self-attention module; and everything in Recipe.
+    loss trains K tokens only; heads, those of the self-attention module; start, a file of embeddings whose mean is P in
+    the class word's place; and everything in Recipe.
 
     For comparison alone: attention_words, which words the attention loss holds to the class prompt's maps: "all", as in
     the paper, "subject", V* alone, or "mask", V* against a mask of where the class word acts; and shared_tokens, which
@@ -48,6 +49,7 @@ class SefiSettings(Recipe):
     shared_tokens: bool = False
     detach_queries: bool = False
     heads: int = 8
+    start: str | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -142,7 +144,8 @@ class Sefi(EmbeddingMethod):
         self.settings = settings
         generator = torch.Generator().manual_seed(seed)
         # P: a class word of several tokens begins as their mean, since V* is one token.
-        self.words = {name: class_rows(rows, 1)[0].float() for name, rows in backbone.class_vectors(subject).items()}
+        start = starting_rows(backbone, subject, settings.start)
+        self.words = {name: class_rows(rows, 1)[0].float() for name, rows in start.items()}
         self.modules = nn.ModuleDict({name: self._module(word, generator) for name, word in self.words.items()})
         super().__init__(backbone, self.modules, subject=subject, settings=settings)
         self.anchor = self._anchor() if settings.attention_weight else None

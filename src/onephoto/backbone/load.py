@@ -15,6 +15,7 @@ from torch import Tensor
 
 from onephoto.backbone.hooks import CrossAttentionLayer, conditioned, cross_attention_layers, uncompiled
 from onephoto.backbone.prompts import Conditioning
+from onephoto.backbone.refusals import refusal, refuse_checkpoint, refuse_family
 from onephoto.core.packing import pack
 from onephoto.errors import ModelError
 
@@ -23,10 +24,6 @@ __all__ = ["Backbone", "CrossAttentionLayer", "load_backbone", "wrap_pipeline"]
 EMBEDDED = ("mini", "mini-xl")
 """The embedded models: Stable Diffusion 1.x's format, and Stable Diffusion XL's."""
 FINGERPRINT_ROWS = 64
-UNSUPPORTED = {
-    "Flux": "Flux", "StableDiffusion3": "Stable Diffusion 3", "PixArt": "PixArt", "HunyuanDiT": "Hunyuan-DiT",
-    "Kandinsky": "Kandinsky", "Sana": "Sana", "QwenImage": "Qwen-Image", "StableCascade": "Stable Cascade",
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -206,9 +203,7 @@ def wrap_pipeline(pipeline: Any, model_id: str = "") -> Backbone:
 
 def _family(pipeline: Any) -> str:
     kind = type(pipeline).__name__
-    for prefix, name in UNSUPPORTED.items():
-        if kind.startswith(prefix):
-            raise ModelError(f"{name} models are not supported yet; use a Stable Diffusion 1.x, 2.x or SDXL model")
+    refuse_family(kind)
     unet = getattr(pipeline, "unet", None)
     if unet is None or getattr(pipeline, "text_encoder", None) is None:
         raise ModelError(f"{kind} has no U-Net with a text encoder; use a Stable Diffusion 1.x, 2.x or SDXL model")
@@ -264,22 +259,18 @@ def _refuse_by_index(folder: Path) -> None:
         raise ModelError(
             f"{folder}: no model_index.json, so not a diffusers folder; convert it, or give its .safetensors"
         )
-    kind = json.loads(index.read_text()).get("_class_name", "")
-    for prefix, name in UNSUPPORTED.items():
-        if kind.startswith(prefix):
-            raise ModelError(f"{folder}: {name} models are not supported yet; use Stable Diffusion 1.x, 2.x or SDXL")
+    refuse_family(json.loads(index.read_text()).get("_class_name", ""), f"{folder}: ")
 
 
 def _from_pretrained(model: str, options: Mapping[str, Any]) -> Any:
     try:
+        if not Path(model).is_dir():
+            # The small index comes first: a family that is refused costs no gigabytes.
+            asked = {"local_files_only": options["local_files_only"]}
+            refuse_family(DiffusionPipeline.load_config(model, **asked).get("_class_name", ""), f"{model}: ")
         return DiffusionPipeline.from_pretrained(model, **options)
     except (OSError, ValueError) as error:
-        text = str(error)
-        if "gated" in text or "401" in text or "403" in text:
-            raise ModelError(f"{model}: access to it must be granted first; log in with: hf auth login") from error
-        raise ModelError(
-            f"{model}: cannot be loaded ({text.splitlines()[0][:160]}); check the name or give a folder"
-        ) from error
+        raise refusal(model, error) from error
 
 
 def _from_file(path: Path, options: Mapping[str, Any]) -> Any:
@@ -289,7 +280,9 @@ def _from_file(path: Path, options: Mapping[str, Any]) -> Any:
 
     try:
         with safe_open(path, "pt") as tensors:
-            xl = any(key.startswith("conditioner.embedders.1") for key in tensors.keys())  # noqa: SIM118
+            keys = list(tensors.keys())
+        refuse_checkpoint(path.name, keys)
+        xl = any(key.startswith("conditioner.embedders.1") for key in keys)
         kind = StableDiffusionXLPipeline if xl else StableDiffusionPipeline
         return kind.from_single_file(str(path), **options)
     except SafetensorError as error:

@@ -7,8 +7,8 @@ from onephoto.errors import ModelError
 USE = "use a Stable Diffusion 1.x, 2.x or SDXL model"
 TRANSFORMERS = {
     "Flux": "Flux", "StableDiffusion3": "Stable Diffusion 3", "AuraFlow": "AuraFlow", "Bria": "Bria",
-    "Chroma": "Chroma", "CogView": "CogView", "HiDream": "HiDream", "Hunyuan": "Hunyuan", "Lumina": "Lumina", "OmniGen": "OmniGen",
-    "PixArt": "PixArt", "QwenImage": "Qwen-Image", "Sana": "Sana", "ZImage": "Z-Image",
+    "Chroma": "Chroma", "CogView": "CogView", "HiDream": "HiDream", "Hunyuan": "Hunyuan", "Lumina": "Lumina",
+    "OmniGen": "OmniGen", "PixArt": "PixArt", "QwenImage": "Qwen-Image", "Sana": "Sana", "ZImage": "Z-Image",
 }  # fmt: skip
 """Families whose pictures come out of a transformer, by how diffusers' pipelines of theirs begin."""
 OTHERS = {

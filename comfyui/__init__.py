@@ -21,6 +21,8 @@ from onephoto.methods import get_method
 
 ENCODERS = {"l": "text_encoder", "h": "text_encoder", "g": "text_encoder_2"}
 """ComfyUI's keys of tokens, by text encoder: CLIP L (1.x, SDXL), CLIP H (2.x), CLIP G (SDXL's second)."""
+TIMESTEPS = 1000
+"""T of every Stable Diffusion model."""
 PLACEHOLDER = "zqx"
 """Stands for a person while text becomes tokens: short, and no word."""
 

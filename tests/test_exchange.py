@@ -100,7 +100,7 @@ def test_a_model_says_which_embedding_is_nearest(family: str, tmp_path: Path) ->
     assert made.way == min(made.moved, key=lambda way: made.moved[way]) and "predictions move" in made.message
     backbone = wrap_pipeline(pipe)
     word = backbone.class_vectors("person")
-    table = single_table({name: rows + 1 for name, rows in word.items()})
+    table = single_table({name: torch.randn(rows.shape, generator=seeded()) for name, rows in word.items()})
     ways = {"word": word, "own": plain_vectors(table)["itself"]}
     moved = downgrade.nearness(backbone, table, ways, subject="person", steps=2)
     assert moved["own"] == 0 and moved["word"] == pytest.approx(1)

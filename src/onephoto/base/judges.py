@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 from transformers import CLIPTokenizer
 
+from onephoto.base.changes import Changes, changed
 from onephoto.base.pictures import PictureSet
 from onephoto.base.training import Clock, OptimiserSettings, Trainer, running_mean
 from onephoto.errors import WorldError
 from onephoto.evaluate.facts import CHOICES, UNKNOWN, labels_of, mirrored, record_of, shows, visible_facts
-from onephoto.evaluate.judge import Calibration, Judge, reduced, save_judge, separation, to_pixels, token_ids
+from onephoto.evaluate.judge import Calibration, Judge, reduced, save_judge, separation, token_ids
 from onephoto.evaluate.judge_network import JudgeConfig, JudgeNetwork
 from onephoto.world.prompts import SETS, Prompt
 from onephoto.world.props import HELD
@@ -32,19 +33,13 @@ SIDED = re.compile(r"\b(left|right)\b")
 
 
 @dataclass(frozen=True)
-class JudgeSettings:
-    """Pictures are shifted, zoomed by up to `zoom` pixels, made brighter or darker, and a share of them blurred to
-    between `blur` pixels a side, since a diffusion model's pictures are not sharp. Rare values of a fact weigh
-    1 / frequency ** `balance`.
-    """
+class JudgeSettings(Changes):
+    """Rare values of a fact weigh 1 / frequency ** `balance`."""
 
     minutes: float = 15.0
     batch_size: int = 64
     facts_weight: float = 0.5
     balance: float = 0.5
-    zoom: int = 6
-    blur: tuple[int, int] = (28, 56)
-    blurred: float = 0.4
     largest_scale: float = 4.0
     optimiser: OptimiserSettings = field(
         default_factory=lambda: OptimiserSettings(
@@ -166,36 +161,6 @@ def _judge_set(
         mask=mask,
         sided=torch.tensor([bool(SIDED.search(text)) for text in flat]),
     )
-
-
-def changed(images: NDArray[np.uint8], generator: torch.Generator, settings: JudgeSettings) -> Tensor:
-    """Pictures (B, s, s, 3) as a camera, or a diffusion model, might have made them too: (B, 3, s, s) float32."""
-    pixels = blurred(moved(to_pixels(images), generator, settings.zoom), generator, settings)
-    count = len(pixels)
-    gain = (0.12 * torch.randn(count, 1, 1, 1, generator=generator)).exp()
-    tint = (0.03 * torch.randn(count, 3, 1, 1, generator=generator)).exp()
-    noise = torch.rand(count, 1, 1, 1, generator=generator) ** 2 * 0.08
-    grain = noise * torch.randn(pixels.shape, generator=generator)
-    return ((pixels + 1) * gain * tint - 1 + grain).clamp(-1, 1)
-
-
-def moved(pixels: Tensor, generator: torch.Generator, zoom: int) -> Tensor:
-    """Shifted by up to zoom / 2 pixels and enlarged by one factor for the batch; edges repeat."""
-    size = pixels.shape[-1]
-    padded = F.pad(pixels, (zoom // 2,) * 4, mode="replicate")
-    side = int(torch.randint(size - zoom, size + 1, (), generator=generator))
-    corners = torch.randint(0, padded.shape[-1] - side + 1, (len(pixels), 2), generator=generator).tolist()
-    crops = torch.stack([image[:, y : y + side, x : x + side] for image, (y, x) in zip(padded, corners, strict=True)])
-    return F.interpolate(crops, size, mode="bilinear", align_corners=False) if side != size else crops
-
-
-def blurred(pixels: Tensor, generator: torch.Generator, settings: JudgeSettings) -> Tensor:
-    """A share of the pictures reduced and enlarged again, all by one factor."""
-    size = pixels.shape[-1]
-    small = int(torch.randint(*settings.blur, (), generator=generator)) * size // 64
-    soft = F.interpolate(F.interpolate(pixels, small, mode="area"), size, mode="bilinear", align_corners=False)
-    chosen = torch.rand(len(pixels), 1, 1, 1, generator=generator) < settings.blurred
-    return torch.where(chosen, soft, pixels)
 
 
 def value_weights(labels: Tensor, balance: float) -> dict[str, Tensor]:

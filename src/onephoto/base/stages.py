@@ -12,6 +12,7 @@ from onephoto.backbone.load import embedded_model
 from onephoto.base.architecture import Architecture, XlArchitecture
 from onephoto.base.control import ControlPainter, HintedSet
 from onephoto.base.diffusion import DiffusionSettings, LatentSet, encode_latents, take_average, train_diffusion
+from onephoto.base.faces import FaceSettings, train_faces
 from onephoto.base.judges import JudgeSettings, train_judge
 from onephoto.base.painters import Painter, build_painter, load_painter, save_pipeline
 from onephoto.base.pictures import PictureSet
@@ -156,6 +157,12 @@ def judges(pictures: Sequence[Path], work: Path, minutes: float, *, device: str 
     words = kept_tokenizer(work / "judge", vocabulary(), JudgeConfig.max_length)
     settings = JudgeSettings(minutes=minutes)
     for line in train_judge(PictureSet(*pictures), work, settings, tokenizer=words, device=device):
+        yield str(line)
+
+
+def faces(pictures: Sequence[Path], work: Path, minutes: float, *, device: str = "cpu") -> Iterator[str]:
+    """Train the face judge on people 30000 to 89999; work/faces holds it, calibrated on people 90000 to 99999."""
+    for line in train_faces(PictureSet(*pictures), work, FaceSettings(minutes=minutes), device=device):
         yield str(line)
 
 

@@ -18,7 +18,8 @@ app = typer.Typer(no_args_is_help=True)
 
 class Stage(StrEnum):
     """Stages of training, in order; the decoder alone can go on at any time; the judges need pictures alone. The SDXL
-    format needs vae and latents; the ControlNet needs an exported model, and maps beside the pictures.
+    format needs vae and latents; the ControlNet needs an exported model, and maps beside the pictures;
+    faces need people 30000 to 89999 to learn from, and some of 90000 to 99999.
     """
 
     VAE = "vae"
@@ -30,6 +31,7 @@ class Stage(StrEnum):
     EXPORT_SDXL = "export-sdxl"
     CONTROL = "control"
     JUDGES = "judges"
+    FACES = "faces"
 
 
 @app.callback()
@@ -64,6 +66,7 @@ def train(
         Stage.EXPORT_SDXL: lambda: stages.export_sdxl(work),
         Stage.CONTROL: lambda: stages.control(pictures, work, minutes, size=size, device=device),
         Stage.JUDGES: lambda: stages.judges(pictures, work, minutes, device=device),
+        Stage.FACES: lambda: stages.faces(pictures, work, minutes, device=device),
     }
     for line in runs[stage]():
         typer.echo(line)

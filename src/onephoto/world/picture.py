@@ -14,7 +14,7 @@ from onephoto.world.drawing import Camera, Drawing, Figure, Light, Material
 from onephoto.world.dressing import figure_of, pose_of, things_of
 from onephoto.world.figure import Posed, ShapedPerson, shape
 from onephoto.world.people import Person
-from onephoto.world.points import Points, on_picture, points_of
+from onephoto.world.points import Points, face_box, on_picture, points_of
 from onephoto.world.props import MATERIALS
 from onephoto.world.raster import draw
 from onephoto.world.scenes import Backdrop, SceneLight, backdrop
@@ -200,6 +200,12 @@ def facts_of(person: Person, shot: Shot, scenery: Scenery) -> dict[str, Any]:
     }
 
 
+def face_of(points: Points, size: int) -> list[float] | None:
+    """The face's box in shares of a picture of `size` pixels, as a fact."""
+    box = face_box(points)
+    return None if box is None else [round(side / size, 4) for side in box]
+
+
 def shadowed(drawing: Drawing, light: SceneLight) -> Floats:
     """The drawing's light (H,W,3) with the soft shadow that people cast on a wall behind them."""
     figure = drawing.ids[::2, ::2] != Material.BACKGROUND
@@ -244,12 +250,13 @@ def take_picture(person: Person, shot: Shot, *, size: int = 128, supersample: in
         wall=shot.scene in WALLS,
     )
     scenery = Scenery(seen_in(ids), place.colour)
+    points = on_picture(points_of(figure), camera, depth, supersample)
     return Picture(
         image=image,
         ids=ids,
         depth=depth,
         caption=caption(person, shot, scenery, word_rng),
         captions=captions(person, shot, scenery, word_rng),
-        facts=facts_of(person, shot, scenery),
-        points=(on_picture(points_of(figure), camera, depth, supersample),),
+        facts=facts_of(person, shot, scenery) | {"face": face_of(points, size)},
+        points=(points,),
     )

@@ -79,3 +79,18 @@ def on_picture(points: Floats, camera: Camera, depth: Floats, supersample: int) 
     hidden = depth[row, column] < own - BEFORE
     hidden[: len(JOINTS)] = False
     return Points(where.astype(np.float32), inside & ~hidden)
+
+
+BOX_DOWN, BOX_SIDE = 0.24, 1.5
+"""Middle of a face's box on the way from eyes to chin, and its side, both as shares of that way: dlib's, on average."""
+
+
+def face_box(points: Points) -> tuple[float, float, float, float] | None:
+    """The face's square (left, top, right, bottom) in pixels, much as dlib would draw it; None if no nose is seen."""
+    if not points.seen[NAMES.index("nose")]:
+        return None
+    corners = [f"{side} {end} corner" for side in ("left", "right") for end in ("outer", "inner")]
+    eyes = np.mean([points.named(name) for name in corners], axis=0)
+    down = points.named("chin") - eyes
+    (x, y), half = eyes + BOX_DOWN * down, BOX_SIDE / 2 * float(np.hypot(*down))
+    return float(x - half), float(y - half), float(x + half), float(y + half)

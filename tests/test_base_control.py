@@ -32,7 +32,8 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pictures = toy_pictures(folder / "pictures")
     list(stages.latents([pictures], folder))
     list(stages.diffusion([pictures], folder, 0.01, arch=TOY))
-    with pytest.raises(SettingError, match="diffusion and export"):
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(SettingError, match="diffusion and export"):
+        patch.setattr(stages, "embedded_model", lambda: folder / "nothing shipped")
         list(stages.control([pictures], folder, 0.005))
     list(stages.export(folder, arch=TOY))
     with pytest.raises(WorldError, match="--maps"):

@@ -52,7 +52,7 @@ def test_a_model_is_measured_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     names = [score.name for score in scores]
     assert {*names} == {*embedded.TARGETS, *embedded.LIMITS} - {"control: landmark error against without"}
     assert all(np.isfinite(score.value) for score in scores)
-    assert probe_sheet(drawn).height > 100 * len(probes())
+    assert probe_sheet(drawn).height > 192 * len(probes()) / 7
 
 
 def _noise(seed: int, count: int) -> list[Image.Image]:

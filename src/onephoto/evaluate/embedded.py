@@ -19,7 +19,7 @@ from onephoto.evaluate.judge import Judge
 from onephoto.evaluate.metrics import area_under_curve
 from onephoto.generate.draw import DrawSettings, draw
 from onephoto.identity.faces import face_vector
-from onephoto.look.sheet import contact_sheet
+from onephoto.look.sheet import contact_sheet, stacked
 from onephoto.world.names import name_of
 from onephoto.world.people import FINAL, person
 from onephoto.world.phrases import EXPRESSION_PHRASES, HELD_PHRASES, SCENE_PHRASES, SEAT_PHRASES, WORN_PHRASES
@@ -234,9 +234,14 @@ def control_score(backbone: Backbone, control: Any, count: int, settings: DrawSe
     return _score("control: landmark error against without", error_ratio(steered, free), count)
 
 
-def probe_sheet(drawn: Sequence[Drawn], columns: int = 6) -> Image.Image:
-    """The first pictures of every probe, a row each."""
-    rows: dict[str, list[Image.Image]] = {}
-    for one in drawn:
-        rows.setdefault(one.probe.prompt("..."), []).append(one.image)
-    return contact_sheet([images[:columns] for images in rows.values()], labels=list(rows))
+def probe_sheet(drawn: Sequence[Drawn], columns: int = 7) -> Image.Image:
+    """The first picture of every probe, under what was asked for."""
+    first = {one.probe.prompt("..."): one.image for one in reversed(drawn)}
+    cells = list(reversed(first.items()))
+    parts = [cells[start : start + columns] for start in range(0, len(cells), columns)]
+    return stacked([contact_sheet([[i for _, i in part]], titles=[_short(t) for t, _ in part]) for part in parts])
+
+
+def _short(text: str) -> str:
+    """What a probe's prompt asks for beyond a person."""
+    return text.rpartition("... ")[2]

@@ -2,15 +2,13 @@ from dataclasses import replace
 
 import pytest
 import torch
-from tiny import tiny_backbone
+from tiny import drawn, seeded, tiny_backbone
 from torch import Tensor
 
 from onephoto.backbone.hooks import recording
 from onephoto.backbone.load import Backbone
-from onephoto.backbone.method import Batch
 from onephoto.core.attention_loss import attention_probs
 from onephoto.errors import SettingError
-from onephoto.learn.data import batch_drawer
 from onephoto.learn.fit import fit
 from onephoto.methods.attndreambooth import AttnDreamBooth, AttnDreamBoothSettings, attention_balance
 from onephoto.methods.recipe import denoising
@@ -21,15 +19,6 @@ PHASES = {"word_steps": 2, "attention_steps": 1, "steps": 5, "word_rate": 0.01, 
 @pytest.fixture(scope="module", params=["sd1", "sd2"])
 def backbone(request: pytest.FixtureRequest) -> Backbone:
     return tiny_backbone(request.param)
-
-
-def seeded(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
-
-
-def drawn(backbone: Backbone) -> Batch:
-    latents = torch.randn(1, 4, backbone.latent_size, backbone.latent_size, generator=seeded(7))
-    return batch_drawer(latents, batch_size=2, num_stages=2, num_timesteps=backbone.num_timesteps)(0, seeded(8))
 
 
 def learner(backbone: Backbone, **settings: object) -> AttnDreamBooth:

@@ -1,11 +1,9 @@
 import pytest
 import torch
-from tiny import tiny_backbone
+from tiny import drawn, seeded, tiny_backbone
 
 from onephoto.backbone.load import Backbone
-from onephoto.backbone.method import Batch
 from onephoto.backbone.prompts import encode_plain
-from onephoto.learn.data import batch_drawer
 from onephoto.learn.fit import fit
 from onephoto.methods.custom_diffusion import CustomDiffusion, CustomDiffusionSettings
 from onephoto.methods.recipe import denoising
@@ -14,15 +12,6 @@ from onephoto.methods.recipe import denoising
 @pytest.fixture(scope="module", params=["sd1", "sdxl"])
 def backbone(request: pytest.FixtureRequest) -> Backbone:
     return tiny_backbone(request.param)
-
-
-def seeded(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
-
-
-def drawn(backbone: Backbone) -> Batch:
-    latents = torch.randn(1, 4, backbone.latent_size, backbone.latent_size, generator=seeded(7))
-    return batch_drawer(latents, batch_size=2, num_stages=2, num_timesteps=backbone.num_timesteps)(0, seeded(8))
 
 
 def learner(backbone: Backbone, **settings: object) -> CustomDiffusion:

@@ -3,15 +3,13 @@ from pathlib import Path
 import pytest
 import torch
 from PIL import Image
-from tiny import tiny_backbone
+from tiny import drawn, seeded, tiny_backbone
 from typer.testing import CliRunner
 
 from onephoto.backbone.load import Backbone
-from onephoto.backbone.method import Batch
 from onephoto.backbone.prompts import encode_plain
 from onephoto.cli import app
 from onephoto.errors import SettingError
-from onephoto.learn.data import batch_drawer
 from onephoto.methods import class_prior
 from onephoto.methods.class_prior import class_latents
 from onephoto.methods.dreambooth import DreamBooth, DreamBoothSettings
@@ -21,15 +19,6 @@ from onephoto.methods.recipe import denoising
 @pytest.fixture(scope="module")
 def backbone() -> Backbone:
     return tiny_backbone("sd1")
-
-
-def seeded(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
-
-
-def drawn(backbone: Backbone) -> Batch:
-    latents = torch.randn(1, 4, backbone.latent_size, backbone.latent_size, generator=seeded(7))
-    return batch_drawer(latents, batch_size=2, num_stages=2, num_timesteps=backbone.num_timesteps)(5, seeded(8))
 
 
 def learner(backbone: Backbone, **settings: object) -> DreamBooth:
@@ -44,7 +33,7 @@ def test_the_published_settings_are_the_defaults() -> None:
 
 
 def test_the_loss_is_the_sum_of_both_terms_by_the_formula(backbone: Backbone) -> None:
-    method, batch = learner(backbone, prior_weight=0.5), drawn(backbone)
+    method, batch = learner(backbone, prior_weight=0.5), drawn(backbone, 5)
     losses = method.loss(batch)
     own = denoising(backbone, batch, encode_plain(backbone, "a photo of the face of sks person"))
     assert method.prior is not None
@@ -57,7 +46,7 @@ def test_the_loss_is_the_sum_of_both_terms_by_the_formula(backbone: Backbone) ->
 
 def test_without_weight_no_class_picture_is_drawn(backbone: Backbone, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(class_prior, "class_latents", None)
-    assert set(learner(backbone, prior_weight=0).loss(drawn(backbone))) == {"loss", "denoising"}
+    assert set(learner(backbone, prior_weight=0).loss(drawn(backbone, 5))) == {"loss", "denoising"}
 
 
 def test_class_pictures_are_what_the_base_draws_and_take_turns(backbone: Backbone) -> None:
@@ -86,7 +75,7 @@ def test_people_of_one_model_share_class_pictures_and_no_more_are_drawn_than_use
 
 def test_every_weight_learns_and_the_words_do_not(backbone: Backbone) -> None:
     method = learner(backbone)
-    method.loss(drawn(backbone))["loss"].backward()
+    method.loss(drawn(backbone, 5))["loss"].backward()
     names = {name for name, _ in backbone.unet.named_parameters()}
     assert set(method.trained()) == names
     still = [name for name, weight in method.trained().items() if weight.grad is None or not weight.grad.any()]

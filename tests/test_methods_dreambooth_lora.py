@@ -5,16 +5,14 @@ import pytest
 import torch
 from peft import LoraConfig, inject_adapter_in_model
 from safetensors.torch import load_file
-from tiny import tiny_backbone, tiny_pipeline
+from tiny import drawn, seeded, tiny_backbone, tiny_pipeline
 
 from onephoto import api
 from onephoto.backbone.load import Backbone
-from onephoto.backbone.method import Batch
 from onephoto.backbone.prompts import encode_plain
 from onephoto.errors import IdentityFileError, SettingError
 from onephoto.generate.draw import DrawSettings
 from onephoto.identity.file import IdentityFile, save
-from onephoto.learn.data import batch_drawer
 from onephoto.methods import get_method
 from onephoto.methods.dreambooth_lora import DreamBoothLora, DreamBoothLoraSettings
 from onephoto.methods.recipe import denoising
@@ -23,15 +21,6 @@ from onephoto.methods.recipe import denoising
 @pytest.fixture(scope="module")
 def backbone() -> Backbone:
     return tiny_backbone("sd1")
-
-
-def seeded(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
-
-
-def drawn(backbone: Backbone) -> Batch:
-    latents = torch.randn(1, 4, backbone.latent_size, backbone.latent_size, generator=seeded(7))
-    return batch_drawer(latents, batch_size=2, num_stages=2, num_timesteps=backbone.num_timesteps)(0, seeded(8))
 
 
 def learner(backbone: Backbone, **settings: object) -> DreamBoothLora:

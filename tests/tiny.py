@@ -16,6 +16,8 @@ from diffusers import (
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
 from onephoto.backbone.load import Backbone, wrap_pipeline
+from onephoto.backbone.method import Batch
+from onephoto.learn.data import batch_drawer
 
 LENGTH = 16
 WORDS = "teddy bear old a photo of the face person man dog at beach with red hair and in forest , . 's".split()  # noqa: SIM905
@@ -95,3 +97,13 @@ def tiny_pipeline(family: str = "sd1") -> StableDiffusionPipeline | StableDiffus
 
 def tiny_backbone(family: str = "sd1") -> Backbone:
     return wrap_pipeline(tiny_pipeline(family), f"tiny-{family}")
+
+
+def seeded(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def drawn(backbone: Backbone, step: int = 0) -> Batch:
+    latents = torch.randn(1, 4, backbone.latent_size, backbone.latent_size, generator=seeded(7))
+    draw = batch_drawer(latents, batch_size=2, num_stages=2, num_timesteps=backbone.num_timesteps)
+    return draw(step, seeded(8))

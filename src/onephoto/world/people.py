@@ -142,7 +142,7 @@ SPREAD_FACTORS = {
 }  # fmt: skip
 """Narrower spread for what soon looks wrong: features off the middle line, bags, folds, a jaw out of line."""
 
-WOMAN_SPREAD = 0.78
+WOMAN_SPREAD = 0.88
 WOMAN_MEAN = {
     "chin-bones-incr": -0.28, "chin-width-incr": -0.25, "chin-prominent-incr": -0.12, "chin-height-incr": -0.12,
     "mouth-upperlip-volume-incr": 0.18, "mouth-lowerlip-volume-incr": 0.15, "mouth-upperlip-height-incr": 0.10,
@@ -264,13 +264,13 @@ def _skin(rng: np.random.Generator, woman: bool, african: float, asian: float, e
 def _brow(rng: np.random.Generator, woman: bool, hair_colour: str) -> Brow:
     pale = hair_colour in ("blond", "platinum blond", "white", "grey")
     return Brow(
-        thickness=float(rng.uniform(0.030, 0.070) if woman else rng.uniform(0.050, 0.105)),
-        density=float(rng.uniform(0.55, 1.0) * (0.75 if pale else 1.0)),
+        thickness=float(rng.uniform(0.026, 0.085) if woman else rng.uniform(0.050, 0.105)),
+        density=float(rng.uniform(0.50 if woman else 0.55, 1.0) * (0.75 if pale else 1.0)),
         inner=float(rng.uniform(0.09, 0.18)),
         outer=float(rng.uniform(0.52, 0.63)),
-        height=float(7.515 + rng.normal() * 0.018),
-        arch=float(rng.uniform(0.02, 0.085) if woman else rng.uniform(0.0, 0.06)),
-        tilt=float(rng.normal(-0.03, 0.02)),
+        height=float(7.515 + rng.normal() * (0.026 if woman else 0.018)),
+        arch=float(rng.uniform(0.01, 0.095) if woman else rng.uniform(0.0, 0.06)),
+        tilt=float(rng.normal(-0.03, 0.025 if woman else 0.02)),
         shade=float(rng.uniform(0.4, 0.8)),
     )
 

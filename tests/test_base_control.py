@@ -14,7 +14,7 @@ from onephoto.backbone.load import load_backbone
 from onephoto.base import stages
 from onephoto.base.architecture import Architecture, build_scheduler, build_unet
 from onephoto.base.control import ControlPainter, HintedSet
-from onephoto.base.diffusion import DiffusionSettings, diffusion_loss
+from onephoto.base.diffusion import Batch, DiffusionSettings, diffusion_loss
 from onephoto.base.painters import load_painter
 from onephoto.base.pictures import PictureSet
 from onephoto.base.training import OptimiserSettings, Trainer
@@ -99,8 +99,8 @@ def test_only_the_controlnet_learns(work: Path) -> None:
     told = (torch.randint(0, 99, (2, 12)), torch.rand(2, 3, 64, 64))
     alphas = build_scheduler().alphas_cumprod
     for _ in range(2):
-        latents = torch.randn(2, 4, 8, 8, generator=generator)
-        trainer.step(diffusion_loss(painter, latents, told, alphas, generator=generator, snr_limit=5.0))
+        batch = Batch(torch.randn(2, 4, 8, 8, generator=generator), told, torch.ones(2, 1, 8, 8))
+        trainer.step(diffusion_loss(painter, batch, alphas, generator=generator, snr_limit=5.0))
     changed = {name for name, value in painter.state_dict().items() if not torch.equal(value, before[name])}
     assert changed and all(name.startswith("control.") and is_own(name) for name in changed)
     assert any("controlnet_down_blocks" in name for name in changed)
@@ -118,7 +118,7 @@ def test_hints_belong_to_their_pictures(work: Path) -> None:
     kinds = [torch.equal(h, d.expand(3, -1, -1)) for h, d in zip(hints, depth, strict=True)]
     assert 4 < sum(kinds) < 35
     assert all(depth_alone or torch.equal(h, p) for depth_alone, h, p in zip(kinds, hints, pose, strict=True))
-    _, (ids, drawn) = data.draw(torch.Generator().manual_seed(0), DiffusionSettings(batch_size=3))
+    _, (ids, drawn), _ = data.draw(torch.Generator().manual_seed(0), DiffusionSettings(batch_size=3))
     assert ids.shape == (3, 12) and drawn.shape == (3, 3, 64, 64)
 
 

@@ -35,6 +35,10 @@ class Painter(nn.Module):
         """The U-Net's arguments beside latents and timesteps."""
         raise NotImplementedError
 
+    def text_encoders(self) -> list[CLIPTextModel]:
+        """All that read the caption."""
+        return [getattr(self, part) for part in self.encoders]
+
     def pipeline(self, vae: AutoencoderKL, tokenizer: CLIPTokenizer) -> Any:
         """Itself as a diffusers pipeline."""
         raise NotImplementedError

@@ -14,6 +14,7 @@ from onephoto.base.control import ControlPainter, HintedSet
 from onephoto.base.diffusion import DiffusionSettings, LatentSet, encode_latents, take_average, train_diffusion
 from onephoto.base.faces import FaceSettings, train_faces
 from onephoto.base.judges import JudgeSettings, train_judge
+from onephoto.base.names import tie_names, write_out_names
 from onephoto.base.painters import Painter, build_painter, load_painter, save_pipeline
 from onephoto.base.pictures import PictureSet
 from onephoto.base.tokenizer import build_tokenizer, load_tokenizer
@@ -73,6 +74,7 @@ def diffusion(
     torch.manual_seed(0)
     painter = build_painter(arch, words)
     painter.take_shipped(words, embedded_model())
+    tie_names(painter.text_encoders(), words)
     yield from _trained(painter, data, work / DIFFUSION, minutes, device)
 
 
@@ -86,6 +88,7 @@ def sdxl(
     torch.manual_seed(0)
     painter = build_painter(arch, words)
     painter.take_shipped(words, embedded_model("mini-xl"))
+    tie_names(painter.text_encoders(), words)
     yield from _trained(painter, data, work / SDXL, minutes, device)
 
 
@@ -120,7 +123,9 @@ def export_sdxl(work: Path, *, arch: XlArchitecture | None = None) -> Iterator[s
 def _exported(painter: Painter, words: CLIPTokenizer, work: Path, checkpoint: Path, name: str) -> Iterator[str]:
     if not (work / checkpoint).exists():
         raise SettingError(f"{work / checkpoint}: not there yet; run the stage {checkpoint.parent} first")
+    tie_names(painter.text_encoders(), words)
     take_average(painter, work / checkpoint)
+    write_out_names(painter.text_encoders())
     save_pipeline(painter, trained_vae(work), words, work / name)
     yield f"{work / name}: done"
 

@@ -10,6 +10,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from onephoto.errors import SettingError
+
 
 @dataclass(frozen=True)
 class OptimiserSettings:
@@ -112,8 +114,10 @@ class Trainer:
         os.replace(temporary, path)
 
     def load(self, path: Path) -> None:
-        """Go on from a checkpoint of `save`."""
+        """Go on from a checkpoint of `save`; raises SettingError for one of other weights."""
         state = load_file(path)
+        if missing := [name for name in self._names if f"master.{name}" not in state]:
+            raise SettingError(f"{path}: made by another version, without {missing[0]}; move it away to begin afresh")
         self.step_count = int(state["step"])
         moments: dict[str, dict[str, Tensor]] = {name: {} for name in self._names}
         for full, value in state.items():

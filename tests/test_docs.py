@@ -16,7 +16,7 @@ import onephoto
 from onephoto.evaluate import who
 
 DOCS = Path(__file__).parents[1] / "docs"
-PAGES = ("diffusers", "several-people", "controlnet", "comfyui", "automatic1111", "sdxl")
+PAGES = ("diffusers", "several-people", "controlnet", "comfyui", "automatic1111", "sdxl", "sharing")
 
 
 DRAWING = (

@@ -38,7 +38,7 @@ def in_a_new_process(code: str) -> str:
 
 def test_the_public_names_are_these() -> None:
     assert onephoto.__all__ == [
-        "__version__", "generate", "learn", "load_identity", "look", "save_identity", "use",
+        "__version__", "generate", "learn", "load_identity", "look", "pull", "push", "save_identity", "use",
     ]  # fmt: skip
     assert set(onephoto.__all__) <= set(dir(onephoto))
     with pytest.raises(AttributeError, match="no attribute 'dance'"):

@@ -17,15 +17,18 @@ if TYPE_CHECKING:
     from onephoto.api import generate, learn, look, use
     from onephoto.identity.file import load as load_identity
     from onephoto.identity.file import save as save_identity
+    from onephoto.identity.share import pull, push
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "generate", "learn", "load_identity", "look", "save_identity", "use"]
+__all__ = ["__version__", "generate", "learn", "load_identity", "look", "pull", "push", "save_identity", "use"]
 
 _PLACES = {
     "generate": ("onephoto.api", "generate"),
     "learn": ("onephoto.api", "learn"),
     "load_identity": ("onephoto.identity.file", "load"),
     "look": ("onephoto.api", "look"),
+    "pull": ("onephoto.identity.share", "pull"),
+    "push": ("onephoto.identity.share", "push"),
     "save_identity": ("onephoto.identity.file", "save"),
     "use": ("onephoto.api", "use"),
 }

@@ -25,5 +25,9 @@ class SettingError(OnephotoError):
     """An option or a combination of options makes no sense."""
 
 
+class ShareError(OnephotoError):
+    """An identity cannot be given to, or had from, a place where identities are shared."""
+
+
 class WorldError(OnephotoError):
     """The synthetic world cannot draw what was asked for."""

@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from onephoto.cli import compare, demo, exchange, make_base, make_world, people, study
+from onephoto.cli import compare, demo, exchange, make_base, make_world, people, share, study
 from onephoto.errors import OnephotoError
 
 app = typer.Typer(
@@ -18,6 +18,8 @@ for command in (people.learn, people.generate, people.look, people.inspect, comp
     app.command()(command)
 app.command()(exchange.export)
 app.command("import")(exchange.import_)
+app.command()(share.push)
+app.command()(share.pull)
 app.add_typer(make_world.app, name="world", help="The synthetic people that the embedded model is trained on.")
 app.add_typer(make_base.app, name="base", help="Training of the embedded model.")
 

@@ -23,7 +23,8 @@ from onephoto.core.regions import Box
 from onephoto.core.tokens import TokenTable
 from onephoto.errors import SettingError
 from onephoto.generate.attend import Attended, attend
-from onephoto.generate.draw import DrawSettings, draw
+from onephoto.generate.draw import DrawSettings
+from onephoto.generate.refine import Faces, draw_refined
 from onephoto.identity.file import IdentityFile, check_compatible, fingerprint_of, load
 from onephoto.identity.photo import read_photo
 from onephoto.identity.thumbnail import thumbnail_of
@@ -259,15 +260,17 @@ def _people(
 def generate(
     model: Any, text: str, identities: Sequence[IdentityFile | str | Path], *, seeds: Sequence[int] = (0,),
     settings: DrawSettings | None = None, strengths: Mapping[str, float] | None = None,
-    regions: Mapping[str, Box] | None = None,
+    regions: Mapping[str, Box] | None = None, faces: Faces | None = None,
 ) -> list[Image.Image]:  # fmt: skip
     """One picture for each seed, with the people that the text names as "<name>"; model: see `backbone_of`.
 
-    regions: {name: (left, top, right, bottom)}, the places of people, in shares of the picture or in pixels.
+    regions: {name: (left, top, right, bottom)} in shares of the picture or pixels. faces: how small ones are redrawn.
     """
     backbone, settings = backbone_of(model), settings or DrawSettings()
     with _people(backbone, text, identities, strengths) as (tables, classes):
-        return draw(backbone, text, tables, classes=classes, seeds=seeds, settings=settings, regions=regions)
+        return draw_refined(
+            backbone, text, tables, classes=classes, seeds=seeds, settings=settings, regions=regions, faces=faces
+        )
 
 
 def look(

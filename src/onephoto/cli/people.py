@@ -162,14 +162,20 @@ def generate(
     check: Annotated[
         list[str] | None, typer.Option(help="NAME=PHOTO: say whether that person is there, missing, blended, swapped.")
     ] = None,
+    refine_faces: Annotated[
+        bool, typer.Option("--refine-faces", help="Draw small faces again, enlarged, and put them back.")
+    ] = False,
     out: Annotated[Path, typer.Option(help="Folder for the pictures.")] = Path("out"),
     device: Device = "cpu",
     dtype: Precision = "float32",
 ) -> None:
     """Draw learned people in any scene."""
     quiet()
+    from dataclasses import asdict
+
     from onephoto import api
     from onephoto.generate.draw import DrawSettings
+    from onephoto.generate.refine import Faces
     from onephoto.generate.save import save_picture
     from onephoto.look.sheet import contact_sheet
 
@@ -177,13 +183,14 @@ def generate(
     strengths, regions, photos = strengths_of(strength), regions_of(region), photos_of(check)
     people = _identities(identity)
     backbone = loaded(model, device, dtype)
-    seeds = range(seed, seed + count)
+    seeds, faces = range(seed, seed + count), Faces() if refine_faces else None
     with _plain_warnings():
         images = api.generate(
-            backbone, prompt, people, seeds=seeds, settings=settings, strengths=strengths, regions=regions
+            backbone, prompt, people, seeds=seeds, settings=settings, strengths=strengths, regions=regions, faces=faces
         )
     out.mkdir(parents=True, exist_ok=True)
     facts = _facts(prompt, backbone, people, settings) | {"strengths": strengths, "regions": regions}
+    facts |= {"refined_faces": asdict(faces)} if faces else {}
     for number, image in zip(seeds, images, strict=True):
         found = [str(finding) for finding in checked(image, photos, regions)]
         path = save_picture(out, image, facts | {"seed": number} | ({"check": found} if found else {}))

@@ -47,8 +47,8 @@ def read_photo(
         square = around(_only_face(image, path))
     else:
         square = _middle(image)
-    square = _inside(square, image.size)
-    return Photo(_cut(image, square).resize((size, size), Image.Resampling.LANCZOS), path, square)
+    square = inside(square, image.size)
+    return Photo(cut(image, square).resize((size, size), Image.Resampling.LANCZOS), path, square)
 
 
 def open_upright(path: Path) -> Image.Image:
@@ -128,7 +128,7 @@ def _middle(image: Image.Image) -> Box:
     return x, y, x + side, y + side
 
 
-def _inside(square: Box, size: tuple[int, int]) -> Box:
+def inside(square: Box, size: tuple[int, int]) -> Box:
     """The square moved into the picture as far as it fits."""
     left, top, right, bottom = square
     for low, high, length, axis in ((left, right, size[0], 0), (top, bottom, size[1], 1)):
@@ -140,7 +140,7 @@ def _inside(square: Box, size: tuple[int, int]) -> Box:
     return left, top, right, bottom
 
 
-def _cut(image: Image.Image, square: Box) -> Image.Image:
+def cut(image: Image.Image, square: Box) -> Image.Image:
     """The square out of a picture; what lies outside repeats the picture's edge."""
     left, top, right, bottom = square
     columns = np.clip(np.arange(left, right), 0, image.width - 1)

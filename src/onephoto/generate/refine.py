@@ -1,0 +1,158 @@
+"""Small faces drawn again: each is cut out, enlarged, redrawn from part of the way, and put back under a soft mask."""
+
+import inspect
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from onephoto.backbone.load import Backbone
+from onephoto.backbone.prompts import PSEUDO_WORD, names_in
+from onephoto.backbone.use import use
+from onephoto.core.regions import Box, in_shares, meets
+from onephoto.core.tokens import TokenTable
+from onephoto.errors import SettingError
+from onephoto.generate.draw import DrawSettings, draw, pictures
+from onephoto.generate.samplers import sampler
+from onephoto.identity.faces import detect_faces
+from onephoto.identity.photo import around, cut, inside
+
+Square = tuple[int, int, int, int]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Faces:
+    """Which faces are drawn again, and how much.
+
+    strength: the share of the denoising steps that a face goes back, 0 to 1. largest: the greatest height of a face, in
+    sides of what the model draws, that counts as small; larger ones had pixels enough the first time.
+    """
+
+    strength: float = 0.4
+    largest: float = 0.4
+
+    def __post_init__(self) -> None:
+        if not 0 < self.strength <= 1:
+            raise SettingError(f"the strength of refining faces is {self.strength}; it must be above 0 and up to 1")
+
+
+def draw_refined(
+    backbone: Backbone, text: str, tables: Mapping[str, TokenTable], *, classes: Mapping[str, str],
+    seeds: Sequence[int], settings: DrawSettings, regions: Mapping[str, Box] | None = None, faces: Faces | None = None,
+) -> list[Image.Image]:  # fmt: skip
+    """The pictures of `draw`, the small faces in each drawn again as `faces` has it; none are where that is None."""
+    images = draw(backbone, text, tables, classes=classes, seeds=seeds, settings=settings, regions=regions)
+    if faces is None:
+        return images
+    return [
+        refined(
+            backbone, image, text, tables, classes=classes, seed=seed, settings=settings, regions=regions, faces=faces
+        )
+        for image, seed in zip(images, seeds, strict=True)
+    ]  # fmt: skip
+
+
+def refined(
+    backbone: Backbone, image: Image.Image, text: str, tables: Mapping[str, TokenTable], *, classes: Mapping[str, str],
+    seed: int, settings: DrawSettings, regions: Mapping[str, Box] | None = None, faces: Faces | None = None,
+) -> Image.Image:  # fmt: skip
+    """A picture of this prompt with its small faces drawn again; outside the squares around them no pixel changes.
+
+    Each face is drawn by the prompt itself, with nobody else named in it (see `face_text`); a face of which that cannot
+    be known is left as it is. Raises PhotoError where there is no face detector.
+    """
+    faces = faces or Faces()
+    places = {name: in_shares(box, *image.size) for name, box in (regions or {}).items()}
+    for number, face in enumerate(detect_faces(image)):
+        words = face_text(text, classes, places, _middle(face.box, image.size))
+        if words is None or face.box[3] - face.box[1] > faces.largest * backbone.image_size:
+            continue
+        square = inside(around(face.box), image.size)
+        small = cut(image, square)
+        drawn = _redrawn(
+            backbone, small, words, tables, classes=classes, seed=seed + number, settings=settings,
+            strength=faces.strength,
+        )  # fmt: skip
+        image = pasted(image, drawn.resize(small.size, Image.Resampling.LANCZOS), square)
+    return image
+
+
+def face_text(
+    text: str, classes: Mapping[str, str], places: Mapping[str, Box], middle: tuple[float, float]
+) -> str | None:
+    """The prompt for the face at this point (shares of the picture), of which everybody but its owner is left to the
+    class word; None where it may be any of several people.
+
+    Of several it is the one in whose place alone it lies. A prompt with one person in it, or nobody, is whole.
+    """
+    named = [name for name in names_in(text) if name in classes]
+    if len(named) > 1:
+        named = [name for name in named if name in places and meets(places[name], middle)]
+        if len(named) != 1:
+            return None
+
+    def said(word: re.Match[str]) -> str:
+        name = word[1].lower()
+        return word[0] if name in named else classes.get(name, word[0])
+
+    return PSEUDO_WORD.sub(said, text)
+
+
+def _middle(box: Square, size: tuple[int, int]) -> tuple[float, float]:
+    left, top, right, bottom = box
+    return (left + right) / 2 / size[0], (top + bottom) / 2 / size[1]
+
+
+def _redrawn(
+    backbone: Backbone, small: Image.Image, text: str, tables: Mapping[str, TokenTable], *, classes: Mapping[str, str],
+    seed: int, settings: DrawSettings, strength: float,
+) -> Image.Image:  # fmt: skip
+    """The cut enlarged to the model's own side and drawn again from `strength` of the way to noise."""
+    pipe, side = image_to_image(backbone.pipeline), backbone.image_size
+    whole = {name: table for name, table in tables.items() if name in names_in(text)}
+    with use(pipe, whole, classes) as people, sampler(pipe, settings.sampler):
+        prompt = people.prompt(text, settings.negative_prompt or None, clip_skip=settings.clip_skip)
+        return pictures(
+            pipe, **prompt, image=small.resize((side, side), Image.Resampling.LANCZOS), strength=strength,
+            # At least one step is taken, however few there are.
+            num_inference_steps=max(settings.steps, math.ceil(1 / strength)), guidance_scale=settings.guidance,
+            generator=torch.Generator().manual_seed(seed),
+        )[0]  # fmt: skip
+
+
+def image_to_image(pipe: Any) -> Any:
+    """An image-to-image pipeline of another one's parts, which both then share."""
+    from diffusers import StableDiffusionImg2ImgPipeline, StableDiffusionXLImg2ImgPipeline
+
+    xl = getattr(pipe, "text_encoder_2", None) is not None
+    kind = StableDiffusionXLImg2ImgPipeline if xl else StableDiffusionImg2ImgPipeline
+    taken = inspect.signature(kind.__init__).parameters
+    parts = {name: part for name, part in pipe.components.items() if name in taken}
+    choices = {
+        "add_watermarker": False, "requires_safety_checker": False,
+        "force_zeros_for_empty_prompt": getattr(pipe.config, "force_zeros_for_empty_prompt", True),
+    }  # fmt: skip
+    made = kind(**parts, **{name: choice for name, choice in choices.items() if name in taken})
+    made.set_progress_bar_config(disable=True)
+    return made
+
+
+def pasted(image: Image.Image, drawn: Image.Image, square: Square) -> Image.Image:
+    """The picture with a square drawn anew in it, fading out towards the square's edges."""
+    mask = Image.fromarray(np.uint8(np.round(soft_mask(drawn.height, drawn.width) * 255)))
+    result = image.copy()
+    result.paste(drawn, square[:2], mask)
+    return result
+
+
+def soft_mask(height: int, width: int) -> NDArray[np.float64]:
+    """How much of a square is new: 1 in an ellipse of half its sides, 0 from its edges on, a cosine between."""
+    y, x = ((np.arange(side) + 0.5) / side * 2 - 1 for side in (height, width))
+    radius = np.hypot(y[:, None], x[None])
+    return (1 + np.cos(np.pi * np.clip(2 * radius - 1, 0, 1))) / 2

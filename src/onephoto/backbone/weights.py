@@ -38,11 +38,18 @@ def replaced(model: nn.Module, parts: Mapping[str, Tensor] | Mapping[str, nn.Mod
 
 @contextmanager
 def shifted(model: nn.Module, differences: Mapping[str, Tensor], strength: float = 1.0) -> Iterator[None]:
-    """Within, each parameter W named here is W + strength * difference; raises ModelError when they do not fit."""
+    """Within, each parameter W named here is W + strength * difference.
+
+    Raises ModelError when they do not fit, and for quantised weights.
+    """
     own = own_weights(model)
     for name, difference in differences.items():
         if name not in own or own[name].shape != difference.shape:
             raise ModelError(f"the model has no {name} of shape {tuple(difference.shape)}; use the one learned on")
+        if type(own[name]) not in (Tensor, nn.Parameter):
+            raise ModelError(
+                f"{name} is quantised, and this person's method changes it; load the model whole, or learn with sefi"
+            )
     with torch.no_grad():
         weights = {name: own[name] + strength * difference.to(own[name].device, torch.float32)
                    for name, difference in differences.items()}  # fmt: skip

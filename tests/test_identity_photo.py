@@ -3,7 +3,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from onephoto.errors import PhotoError
 from onephoto.identity.faces import detect_faces, face_vector
@@ -48,6 +48,14 @@ def test_photos_of_one_person_are_nearer_than_of_two() -> None:
     )
     assert own is not None and same is not None and other is not None
     assert np.linalg.norm(own - same) < np.linalg.norm(own - other)
+
+
+@portraits
+def test_a_mirrored_photo_is_of_the_same_face() -> None:
+    photo = read_photo(portrait(1), size=384).image
+    own, mirrored = (face_vector(image) for image in (photo, ImageOps.mirror(photo)))
+    assert own is not None and mirrored is not None
+    assert np.linalg.norm(own - mirrored) < 0.08
 
 
 @portraits

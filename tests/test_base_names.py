@@ -6,7 +6,6 @@ from torch import nn
 from toy_base import TOY
 
 from onephoto.base.architecture import build_text_encoder
-from onephoto.base.diffusion import coverage
 from onephoto.base.names import NamedTokens, standardised, tie_names, traits, write_out_names
 from onephoto.base.tokenizer import build_tokenizer
 from onephoto.world.names import NAMED, every_name, name_of
@@ -53,10 +52,3 @@ def test_one_name_teaches_all_and_words_keep_their_rows() -> None:
     assert named.weight.grad[[1, 3, 4]].abs().sum() == 0
     assert torch.equal(named(torch.tensor([0])), table.weight[[0]])
     assert NAMED == 3000
-
-
-def test_coverage_is_the_share_of_each_position_in_the_box() -> None:
-    shares = coverage(torch.tensor([[0.25, 0.0, 0.75, 0.125], [0.0, 0.0, 0.0, 0.0]]), 4)
-    assert shares.shape == (2, 1, 4, 4)
-    torch.testing.assert_close(shares[0, 0, 0], torch.tensor([0.0, 0.5, 0.5, 0.0]))
-    assert shares[0, 0, 1:].abs().max() == 0 and shares[1].abs().max() == 0

@@ -157,21 +157,35 @@ def use_plain_attention(painter: Painter) -> None:
             module.set_attn_processor(AttnProcessor())
 
 
+def draw_timesteps(
+    count: int, alphas_cumprod: Tensor, generator: torch.Generator, *, snr_limit: float
+) -> tuple[Tensor, Tensor]:
+    """Timesteps (count,) and what the error at each counts, so that together they weigh as min-SNR does.
+
+    Timesteps of little noise count for next to nothing there, so they are drawn more seldom by the square root of that
+    weight, and count by the other; spread over the batch, one in each stratum.
+    """
+    snr = alphas_cumprod / (1 - alphas_cumprod)
+    root = (snr.clamp(max=snr_limit) / snr).sqrt()
+    ends = root.double().cumsum(0) / root.double().sum()
+    places = (torch.arange(count) + torch.rand(count, generator=generator, dtype=torch.float64)) / count
+    t = torch.searchsorted(ends, places).clamp(max=len(root) - 1)
+    return t, root[t]
+
+
 def diffusion_loss(
     painter: Painter, batch: Batch, alphas_cumprod: Tensor, *, generator: torch.Generator, snr_limit: float
 ) -> Tensor:
-    """Weighted error of the predicted noise; timesteps are spread evenly over the batch, one in each of B strata."""
+    """Weighted error of the predicted noise at `draw_timesteps`."""
     latents = batch.latents
-    count, total = len(latents), len(alphas_cumprod)
-    t = ((torch.arange(count) + torch.rand(count, generator=generator)) * total / count).long().clamp(max=total - 1)
+    t, weight = draw_timesteps(len(latents), alphas_cumprod, generator, snr_limit=snr_limit)
     noise = torch.randn(latents.shape, generator=generator)
     device, dtype = painter.unet.device, painter.unet.dtype
     noisy = add_noise(latents, noise, alphas_cumprod, t).to(device, dtype)
     predicted = painter(noisy, t.to(device), *(one.to(device) for one in batch.told)).float()
-    snr = alphas_cumprod[t] / (1 - alphas_cumprod[t])
-    weight = (snr.clamp(max=snr_limit) / snr).to(device)
     places = (batch.weights / batch.weights.mean(dim=(1, 2, 3), keepdim=True)).to(device)
     error = (places * (predicted - noise.to(device)).square()).mean(dim=(1, 2, 3))
+    weight = weight.to(device)
     return (weight * error).sum() / weight.sum()
 
 

@@ -83,17 +83,20 @@ def embedded_identity(identity: IdentityFile, vectors: Vectors) -> IdentityFile:
 
 def measured_loss(
     model: Any, identity: IdentityFile, made: Export, *, photo_vector: NDArray, judge: Any, texts: Sequence[str],
-    settings: DrawSettings | None = None,
+    settings: DrawSettings | None = None, plain: IdentityFile | None = None,
 ) -> Loss:  # fmt: skip
-    """ID and Prompt of a person in full and as exported, over the same prompts ("{}" for the person) and seeds."""
+    """ID and Prompt of a person in full and as exported, over the same prompts ("{}" for the person) and seeds.
+
+    plain: the export as it was read back from its file; unless given it is what was written.
+    """
     backbone = backbone_of(model)
 
     def paint(text: str, one: IdentityFile, seed: int) -> Any:
         return generate(backbone, text, [one], seeds=[seed], settings=settings)[0]
 
     return loss_of(
-        identity, embedded_identity(identity, made.vectors), texts=texts, subject=identity.subject, paint=paint,
-        judge=judge, photo_vector=photo_vector,
+        identity, plain or embedded_identity(identity, made.vectors), texts=texts, subject=identity.subject,
+        paint=paint, judge=judge, photo_vector=photo_vector,
     )  # fmt: skip
 
 

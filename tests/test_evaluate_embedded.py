@@ -1,4 +1,5 @@
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -7,8 +8,18 @@ from PIL import Image
 from test_evaluate_judge import tiny_judge
 from tiny import tiny_backbone
 
+from onephoto.cli.make_base import FITTED, one_token
 from onephoto.evaluate import embedded
-from onephoto.evaluate.embedded import Drawn, Score, fact_scores, named_scores, probe_sheet, probes, rendered_faces
+from onephoto.evaluate.embedded import (
+    Drawn,
+    Score,
+    fact_scores,
+    named_scores,
+    probe_sheet,
+    probes,
+    rendered_faces,
+    unseen_score,
+)
 from onephoto.evaluate.facts import CHOICES
 from onephoto.generate.draw import DrawSettings
 from onephoto.world.names import name_of
@@ -44,11 +55,28 @@ def test_whoever_is_drawn_as_rendered_is_recognised() -> None:
     assert ratio.value < 1 and auc.value > 0.9
 
 
+def test_whoever_is_met_and_drawn_as_rendered_counts_as_reached() -> None:
+    met: list[int] = []
+
+    def meet(images: Sequence[Image.Image], shots: int) -> list[Image.Image]:
+        met.append(len(images))
+        return list(images[:shots])
+
+    score = unseen_score(meet, 3, photos=3, shots=3)
+    assert met == [3, 3, 3] and score.pictures == 9
+    assert score.reached and score.value > 0.7
+    stranger = rendered_faces(7, 3)
+    assert unseen_score(lambda images, shots: stranger, 2, photos=3, shots=3).value > score.value
+
+
 def test_a_model_is_measured_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(embedded, "face_vector", lambda image: np.asarray(image.resize((8, 16)), float)[..., 0].ravel())
     monkeypatch.setattr(embedded, "rendered_faces", lambda seed, count: _noise(seed, count))
-    settings = DrawSettings(steps=1)
-    scores, drawn = embedded.evaluate(tiny_backbone(), tiny_judge(tmp_path), each=3, named=2, settings=settings)
+    settings, backbone = DrawSettings(steps=1), tiny_backbone()
+    monkeypatch.setitem(FITTED, "steps", 2)
+    scores, drawn = embedded.evaluate(
+        backbone, tiny_judge(tmp_path), meet=one_token(backbone, settings), each=3, named=2, unseen=2, settings=settings
+    )
     names = [score.name for score in scores]
     assert {*names} == {*embedded.TARGETS, *embedded.LIMITS} - {"control: landmark error against without"}
     assert all(np.isfinite(score.value) for score in scores)

@@ -9,9 +9,14 @@ import typer
 from onephoto.cli.people import Device, Guidance, Model, Steps, loaded, quiet
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from PIL.Image import Image
     from rich.table import Table
 
-    from onephoto.evaluate.embedded import Score
+    from onephoto.backbone.load import Backbone
+    from onephoto.evaluate.embedded import Meet, Score
+    from onephoto.generate.draw import DrawSettings
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -82,6 +87,9 @@ def evaluate(
     ] = None,
     each: Annotated[int, typer.Option(min=3, help="Pictures of each scene, thing, expression and word for hair.")] = 12,
     named: Annotated[int, typer.Option(min=2, help="People with names, four pictures each.")] = 20,
+    unseen: Annotated[
+        int, typer.Option(min=0, help="People to fit one token to, by 20 renders each; about a minute a person.")
+    ] = 0,
     steps: Steps = 25,
     guidance: Guidance = 5.0,
     seed: int = 0,
@@ -108,8 +116,8 @@ def evaluate(
     with Progress(TextColumn("{task.description}"), transient=True) as bar:
         task = bar.add_task("")
         scores, drawn = evaluated(
-            backbone, judge, control=steering, each=each, named=named, seed=seed, settings=settings,
-            progress=lambda line: bar.update(task, description=line),
+            backbone, judge, control=steering, meet=one_token(backbone, settings), each=each, named=named,
+            unseen=unseen, seed=seed, settings=settings, progress=lambda line: bar.update(task, description=line),
         )  # fmt: skip
     Console().print(score_table(scores))
     out.mkdir(parents=True, exist_ok=True)
@@ -118,6 +126,24 @@ def evaluate(
     (out / "scores.json").write_text(json.dumps(content, indent=1) + "\n")
     probe_sheet(drawn).save(out / "sheet.png")
     typer.echo(out / "sheet.png")
+
+
+FITTED = {"steps": 200, "batch_size": 8, "learning_rate": 1e-2}
+"""For one token and twenty pictures."""
+
+
+def one_token(backbone: "Backbone", settings: "DrawSettings") -> "Meet":
+    """Somebody learned as one token by Textual Inversion, and drawn."""
+    from onephoto.api import LearnRequest, generate, learn
+    from onephoto.world.prompts import FACE_PROMPT
+
+    request = LearnRequest(name="unseen", method="textual-inversion", settings=FITTED)
+
+    def meet(images: "Sequence[Image]", shots: int) -> "list[Image]":
+        identity = learn(backbone, images, request)
+        return generate(backbone, FACE_PROMPT.format("<unseen>"), [identity], seeds=range(shots), settings=settings)
+
+    return meet
 
 
 def score_table(scores: "list[Score]") -> "Table":

@@ -21,13 +21,15 @@ from onephoto.generate.draw import DrawSettings, draw
 from onephoto.identity.faces import face_vector
 from onephoto.look.sheet import contact_sheet, stacked
 from onephoto.world.names import name_of
-from onephoto.world.people import FINAL, person
+from onephoto.world.people import DEVELOPMENT, FINAL, person
 from onephoto.world.phrases import EXPRESSION_PHRASES, HELD_PHRASES, SCENE_PHRASES, SEAT_PHRASES, WORN_PHRASES
 from onephoto.world.picture import take_picture
 from onephoto.world.prompts import FACE_PROMPT, Prompt
 from onephoto.world.shots import sample_shot
 
 Floats = NDArray[np.float64]
+Meet = Callable[[Sequence[Image.Image], int], list[Image.Image]]
+"""Learns somebody from pictures and draws their face some times."""
 SITTERS = ("a person", "a man", "a woman")
 HAIR = (
     *((f"with {colour} hair", {"hair_colour": colour}) for colour in ("black", "blond", "red", "white", "brown")),
@@ -43,7 +45,8 @@ TARGETS = {
 }  # fmt: skip
 """Least values wanted."""
 LIMITS = {
-    "named: distance against rendered": 1.15, "autoencoder: distance against rendered": 1.10, "seconds alone": 1.5,
+    "named: distance against rendered": 1.15, "unseen: distance against rendered": 1.25,
+    "autoencoder: distance against rendered": 1.10, "seconds alone": 1.5,
     "seconds in a batch": 0.5, "control: landmark error against without": 0.5,
 }  # fmt: skip
 """Largest values wanted."""
@@ -100,12 +103,14 @@ def probes() -> list[Probe]:
 
 
 def evaluate(
-    backbone: Backbone, judge: Judge, *, control: Any = None, each: int = 12, named: int = 20, seed: int = 0,
-    settings: DrawSettings | None = None, progress: Callable[[str], None] = lambda line: None,
+    backbone: Backbone, judge: Judge, *, control: Any = None, meet: Meet | None = None, each: int = 12, named: int = 20,
+    unseen: int = 0, seed: int = 0, settings: DrawSettings | None = None,
+    progress: Callable[[str], None] = lambda line: None,
 ) -> tuple[list[Score], list[Drawn]]:  # fmt: skip
     """All scores, and the pictures of the probes: `each` of every probe and five times as many plain faces.
 
     named counts people with names, four pictures each; a ControlNet is measured on twice as many poses, if given.
+    unseen counts people that the model was not trained on, each learned by `meet`.
     """
     settings = settings or DrawSettings()
 
@@ -125,6 +130,8 @@ def evaluate(
     scores += named_scores(lambda name, count: paint(FACE_PROMPT.format(name), seed, count), named)
     scores += autoencoder_scores(backbone.pipeline.vae)
     scores += speed_scores(paint)
+    if meet is not None and unseen:
+        scores.append(unseen_score(meet, unseen, progress=progress))
     if control is not None:
         progress("poses")
         scores.append(control_score(backbone, control, 2 * named, settings))
@@ -188,6 +195,21 @@ def named_scores(paint: Callable[[str, int], list[Image.Image]], count: int, sho
         _score("named: distance against rendered", own.mean() / same.mean(), count * shots),
         _score("named: AUC", area_under_curve(own, others), count * shots),
     ]
+
+
+def unseen_score(
+    meet: Meet, count: int, *, photos: int = 20, shots: int = 4, progress: Callable[[str], None] = lambda line: None
+) -> Score:
+    """Drawn against rendered development people after fitting to `photos` renders: can the model say them at all?"""
+    drawn, rendered = [], []
+    for seed in DEVELOPMENT[:count]:
+        progress(f"person {seed}")
+        images = rendered_faces(seed, shots + photos)
+        rendered.append(vectors_of(images[:shots]))
+        drawn.append(vectors_of(meet(images[shots:], shots)))
+    own = np.concatenate([between(a, b) for a, b in zip(drawn, rendered, strict=True)])
+    same = np.concatenate([within(vectors) for vectors in rendered])
+    return _score("unseen: distance against rendered", own.mean() / same.mean(), count * shots)
 
 
 @torch.no_grad()

@@ -1,10 +1,13 @@
 """Prior preservation (Ruiz 2022): while one instance is learned, the class is held where the base model has it."""
 
+import os
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
 
 import torch
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from onephoto.backbone.load import Backbone
@@ -16,7 +19,7 @@ from onephoto.methods.weights import WeightMethod
 
 TOGETHER = 4
 """Class pictures drawn at a time."""
-_drawn: WeakKeyDictionary[Backbone, dict[tuple, Tensor]] = WeakKeyDictionary()
+_drawn: WeakKeyDictionary[Backbone, dict[str, Tensor]] = WeakKeyDictionary()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,18 +75,36 @@ def class_prior(backbone: Backbone, recipe: PriorRecipe, subject: str, seed: int
 def class_latents(backbone: Backbone, prompt: str, count: int, *, steps: int, guidance: float) -> Tensor:
     """Pictures of a prompt as scaled latents (count, c, h, w), seeded by their numbers.
 
-    They are kept as long as the backbone: people learned one after another share them. Raises ModelError for latents
-    that are not numbers.
+    They are kept as long as the backbone: people learned one after another share them, and methods that want different
+    numbers of them. Raises ModelError for latents that are not numbers.
     """
     kept = _drawn.setdefault(backbone, {})
-    key = (prompt, count, steps, guidance)
-    if key not in kept:
-        numbers = torch.arange(count).split(TOGETHER)
-        parts = [_few_latents(backbone, prompt, part.tolist(), steps, guidance) for part in numbers]
-        kept[key] = torch.cat(parts).to(backbone.dtype)
-        if not kept[key].isfinite().all():
+    key = f"{prompt}|{steps}|{guidance:g}"
+    have = len(kept[key]) if key in kept else 0
+    if have < count:
+        numbers = torch.arange(have, count).split(TOGETHER)
+        parts = [_few_latents(backbone, prompt, part.tolist(), steps, guidance).to(backbone.dtype) for part in numbers]
+        latents = torch.cat([kept[key], *parts] if have else parts)
+        if not latents.isfinite().all():
             raise ModelError(f"the model's numbers overflowed in drawing {prompt!r}; use --dtype float32 or bfloat16")
-    return kept[key]
+        kept[key] = latents
+    return kept[key][:count]
+
+
+def take_class_latents(backbone: Backbone, path: Path) -> None:
+    """Take up the class pictures of a file that `keep_class_latents` wrote with this model, if it is there."""
+    if path.exists():
+        found = {key: rows.to(backbone.device, backbone.dtype) for key, rows in load_file(path).items()}
+        kept = _drawn.setdefault(backbone, {})
+        kept.update({key: rows for key, rows in found.items() if len(rows) > len(kept.get(key, ()))})
+
+
+def keep_class_latents(backbone: Backbone, path: Path) -> None:
+    """Write all class pictures that were drawn with this model, if there are any, whole or not at all."""
+    if kept := _drawn.get(backbone):
+        partial = path.with_suffix(".partial")
+        save_file({key: rows.contiguous().cpu() for key, rows in kept.items()}, partial)
+        os.replace(partial, path)
 
 
 def _few_latents(backbone: Backbone, prompt: str, seeds: list[int], steps: int, guidance: float) -> Tensor:

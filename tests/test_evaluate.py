@@ -7,9 +7,11 @@ import pytest
 from PIL import Image
 from tiny import tiny_backbone
 
-from onephoto import api
+from onephoto import comparison
 from onephoto.errors import SettingError
 from onephoto.evaluate.benchmark import Tools, run
+from onephoto.evaluate.compare_page import write_page
+from onephoto.evaluate.measure import Judges
 from onephoto.evaluate.metrics import (
     area_under_curve,
     assigned,
@@ -23,8 +25,15 @@ from onephoto.evaluate.metrics import (
 from onephoto.evaluate.people import Sitter, sitter
 from onephoto.evaluate.plan import BASE, Plan, Variant, learning_settings
 from onephoto.evaluate.prompt_sets import prompt_sets
-from onephoto.evaluate.report import floor_and_ceiling, gather, lead_of_ours, shared_cells, summary
+from onephoto.evaluate.report import (
+    floor_and_ceiling,
+    gather,
+    lead_of_ours,
+    shared_cells,
+    summary,
+)
 from onephoto.evaluate.rows import Cost, Row, load_rows, write_table
+from onephoto.evaluate.words import notes_of
 from onephoto.generate.draw import DrawSettings
 from onephoto.identity.file import IdentityFile
 from onephoto.methods import get_method, method_names
@@ -39,6 +48,9 @@ class BrightJudge:
 
     def prompt_passes(self, images, texts):
         return [np.asarray(image).mean() > 127 for image in images]
+
+
+JUDGES = Judges(prompt=BrightJudge())
 
 
 @pytest.fixture(scope="module")
@@ -56,13 +68,19 @@ PLAN = Plan(
 class Studio:
     """Learns and paints in no time: ours shows the photo itself, all else is white; remembers what it was asked."""
 
-    def __init__(self, sitters: dict[int, Sitter], *, stop_at: int = 0):
-        self.sitters, self.stop_at = sitters, stop_at
+    def __init__(self, sitters: dict[int, Sitter], *, stop_at: int = 0, alone: tuple[str, ...] = ()):
+        self.sitters, self.stop_at, self.alone = sitters, stop_at, alone
         self.learned: list[tuple[int, str]] = []
         self.painted: list[tuple[str, str, int]] = []
 
     def tools(self, judge: object = None) -> Tools:
-        return Tools(learn=self.learn, paint=self.paint, judge=judge or BrightJudge())
+        return Tools(
+            learn=self.learn, paint=self.paint, judges=Judges(prompt=judge or BrightJudge()),
+            impossible=self.impossible,
+        )  # fmt: skip
+
+    def impossible(self, variant: Variant, count: int, subject: str) -> str:
+        return "it paints one at a time" if count > 1 and variant.method in self.alone else ""
 
     def learn(self, one: Sitter, variant: Variant) -> IdentityFile:
         self.learned.append((one.person.seed, variant.name))
@@ -156,6 +174,39 @@ def test_two_people_are_each_measured_on_a_face_of_their_own(tmp_path: Path, sit
     assert {(row.person, row.second_person) for row in rows} == {(90_000, 90_001), (90_001, 90_000)}
 
 
+def test_what_a_method_cannot_draw_is_not_drawn_and_counts_for_nobody(
+    tmp_path: Path, sitters: dict[int, Sitter]
+) -> None:
+    studio = Studio(sitters, alone=("textual-inversion",))
+    rows = [row for row in rows_of(tmp_path, studio) if row.method == "textual-inversion"]
+    failed = [row for row in rows if row.set == "two people"]
+    assert len(failed) == 4 and all(row.impossible and np.isnan(row.similarity) and row.id_p == 0 for row in failed)
+    assert len(studio.painted) == 4 + 2 * 2 + 2 * 4
+    results = gather(tmp_path)
+    # Everybody's means are over the set that all can draw.
+    assert {(row.set, row.impossible) for name in ("sefi", "textual-inversion") for row in results.counted(name)} == {
+        ("scene", "")
+    }
+    assert results.unable() == {("two people", "it paints one at a time"): ["textual-inversion"]}
+    assert any("Textual Inversion in the set" in note for note in notes_of(results))
+    html = write_page(results).read_text()
+    assert "not possible" in html
+
+
+def test_a_method_that_can_draw_nothing_has_no_numbers_and_costs_nobody_any(
+    tmp_path: Path, sitters: dict[int, Sitter]
+) -> None:
+    plan = replace(PLAN, sets=("two people",))
+    studio = Studio(sitters, alone=("textual-inversion",))
+    rows_of(tmp_path, studio, plan)
+    assert {name for _, name in studio.learned} == {"sefi"}
+    results = gather(tmp_path)
+    copied, unable, base = summary(results)
+    assert copied.id > 0.9 and np.isnan([unable.id_p, unable.id, unable.prompt]).all() and base.method == BASE
+    assert len(results.counted("sefi")) == 4 and lead_of_ours(results) is None
+    assert "not possible" in write_page(results).read_text()
+
+
 def test_another_comparison_is_refused_and_a_larger_one_goes_on(tmp_path: Path, sitters: dict[int, Sitter]) -> None:
     rows_of(tmp_path, Studio(sitters))
     for other in ({"seed": 1}, {"weights": "other"}, {"drawing": {"steps": 3}}):
@@ -244,14 +295,16 @@ def test_the_share_of_a_map_inside_a_box() -> None:
 
 def test_both_methods_learn_and_draw_through_the_product(tmp_path: Path, sitters: dict[int, Sitter]) -> None:
     backbone = tiny_backbone("sd1")
-    plan = api.compare_plan(
+    plan = comparison.compare_plan(
         backbone, ("sefi", "textual-inversion"), settings=DrawSettings(steps=1), people=(90_000,), sets=("scene",),
         prompts_each=1, attention_prompt=Prompt("a photo of {}"),
     )  # fmt: skip
     assert plan.variants[1].learning["num_stages"] == 5
     short = tuple(replace(v, learning=dict(v.learning) | {"steps": 1} if v.learning else {}) for v in plan.variants)
     plan = replace(plan, variants=short)
-    rows = [row for part in api.compare(backbone, plan, tmp_path, sitters=sitters, judge=BrightJudge()) for row in part]
+    rows = [
+        row for part in comparison.compare(backbone, plan, tmp_path, sitters=sitters, judges=JUDGES) for row in part
+    ]
     assert [row.method for row in rows] == [BASE, "sefi", "textual-inversion"]
     recipe = json.loads(rows[1].learning)
     assert recipe["settings"]["steps"] == 1 and recipe["seed"] == 0 and rows[1].model == "tiny-sd1"
@@ -259,21 +312,6 @@ def test_both_methods_learn_and_draw_through_the_product(tmp_path: Path, sitters
     assert len(list((tmp_path / "attention").glob("*.npz"))) == 3
 
 
-def test_two_whose_methods_change_weights_fail_their_picture_and_not_the_comparison(
-    tmp_path: Path, sitters: dict[int, Sitter]
-) -> None:
-    backbone = tiny_backbone("sd1")
-    plan = api.compare_plan(
-        backbone, ("dreambooth",), settings=DrawSettings(steps=1), people=(90_000, 90_001), sets=("two people",),
-        prompts_each=1, attention_people=0,
-    )  # fmt: skip
-    quick = {"steps": 1, "class_steps": 1}
-    short = tuple(replace(v, learning=dict(v.learning) | quick if v.learning else {}) for v in plan.variants)
-    plan = replace(plan, variants=short)
-    rows = [row for part in api.compare(backbone, plan, tmp_path, sitters=sitters, judge=BrightJudge()) for row in part]
-    assert [(row.method, row.detect, row.id) for row in rows if row.method != BASE] == [("dreambooth", 0, 0)] * 2
-
-
 def test_weights_are_told_apart() -> None:
-    first, second = (api.weights_digest(tiny_backbone("sd1")) for _ in range(2))
-    assert first == second != api.weights_digest(tiny_backbone("sd2"))
+    first, second = (comparison.weights_digest(tiny_backbone("sd1")) for _ in range(2))
+    assert first == second != comparison.weights_digest(tiny_backbone("sd2"))

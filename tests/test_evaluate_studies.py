@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from test_evaluate import BrightJudge, Studio, rows_of
+from test_evaluate import JUDGES, BrightJudge, Studio, rows_of
 from tiny import tiny_backbone
 from typer.testing import CliRunner
 
-from onephoto import api
+from onephoto import comparison
 from onephoto.cli import app
 from onephoto.errors import SettingError
 from onephoto.evaluate.people import Sitter, sitter
@@ -145,12 +145,14 @@ def test_a_page_comes_out_of_the_folder_alone(tmp_path: Path, sitters: dict[int,
 
 def test_a_study_runs_through_the_product(tmp_path: Path, sitters: dict[int, Sitter]) -> None:
     backbone, asked = tiny_backbone("sd1"), study("keys-values")
-    plan = api.study_plan(backbone, asked, settings=DrawSettings(steps=1), people=(90_000,), prompts_each=1)
+    plan = comparison.study_plan(backbone, asked, settings=DrawSettings(steps=1), people=(90_000,), prompts_each=1)
     assert plan.sets == ("scene",) and all(variant.learning["steps"] == 500 for variant in plan.variants)
     quick = {"steps": 1, "learning_rate": 0.05}
     some = [variant for variant in plan.variants if variant.name in ("KV0", "K5", "V5", "KV5")]
     plan = replace(plan, variants=tuple(replace(v, learning={**v.learning, **quick}) for v in some))
-    rows = [row for part in api.compare(backbone, plan, tmp_path, sitters=sitters, judge=BrightJudge()) for row in part]
+    rows = [
+        row for part in comparison.compare(backbone, plan, tmp_path, sitters=sitters, judges=JUDGES) for row in part
+    ]
     assert len(rows) == 4 and len(list((tmp_path / "identities").glob("*.safetensors"))) == 1
     drawn = {path.parent.name: np.asarray(Image.open(path)) for path in (tmp_path / "pictures").rglob("*.png")}
     assert not np.array_equal(drawn["KV0-90000"], drawn["KV5-90000"])

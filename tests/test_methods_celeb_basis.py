@@ -7,10 +7,13 @@ from PIL import Image
 from tiny import tiny_backbone
 from torch.nn import functional
 
+from onephoto.api import Learning, LearnRequest
 from onephoto.backbone.known_names import name_vectors
 from onephoto.backbone.load import Backbone
 from onephoto.backbone.method import Batch
+from onephoto.comparison import compare_plan
 from onephoto.errors import PhotoError, SettingError
+from onephoto.generate.draw import DrawSettings
 from onephoto.methods.celeb_basis import CelebBasis, CelebBasisSettings, Coefficients, face_of, name_basis
 
 NAMES = ("red bear", "old man", "teddy dog", "face person", "hair beach", "photo of")
@@ -106,3 +109,13 @@ def test_without_a_face_it_is_refused(backbone: Backbone) -> None:
         CelebBasis(backbone, subject="person", settings=CelebBasisSettings(names=NAMES), photos=[PHOTO])
     with pytest.raises(SettingError):
         CelebBasisSettings(average=1.0)
+
+
+def test_whoever_compares_chooses_the_network_that_it_learns_with(backbone: Backbone) -> None:
+    request = LearnRequest(name="x", method="celeb-basis", settings={"names": NAMES, "steps": 1})
+    learning = Learning(backbone, [PHOTO], request, network=lambda photo: np.arange(1.0, 6.0))
+    assert learning.method.face.shape == (5,)
+    drawing = DrawSettings(steps=1)
+    for faces, network in (("other eyes", "other eyes"), ("", "dlib")):
+        plan = compare_plan(backbone, ("sefi", "celeb-basis"), settings=drawing, faces=faces, people=(1,))
+        assert [variant.network for variant in plan.variants] == ["", "", network]

@@ -1,13 +1,12 @@
 """What the commands do, as functions: they check, compose the rooms of the house, and return results."""
 
-import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from PIL import Image
@@ -32,13 +31,6 @@ from onephoto.learn import checkpoint, log
 from onephoto.learn.data import batch_drawer, encode_photos
 from onephoto.learn.fit import State, StepReport, fit
 from onephoto.methods import get_method
-
-if TYPE_CHECKING:
-    from onephoto.evaluate.benchmark import PromptJudge
-    from onephoto.evaluate.people import Sitter
-    from onephoto.evaluate.plan import Plan, Variant
-    from onephoto.evaluate.rows import Row
-    from onephoto.evaluate.studies import Study
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,16 +63,18 @@ class Learning:
     """A run of learning that is iterated step by step; stop at any report, save a checkpoint, make the identity.
 
     checkpoint_path: where `save` writes; a checkpoint that is there already is taken up when resume is asked for.
+    network: what sees the face for a method that learns from it, the method's own unless given.
     """
 
     def __init__(
         self, backbone: Backbone, photos: Sequence[Image.Image], request: LearnRequest, *,
         checkpoint_path: Path | None = None, resume: bool = False,
+        network: Callable[[Image.Image], Any] | None = None,
     ) -> None:  # fmt: skip
         spec = get_method(request.method)
         self.backbone, self.request, self.path = backbone, request, checkpoint_path
         self.settings = settings_of(spec, request.settings or {})
-        seen = {"photos": photos} if spec.sees_photos else {}
+        seen: dict[str, Any] = {"photos": photos, "network": network} if spec.sees_photos else {}
         self.method = spec.build(backbone, subject=request.subject, settings=self.settings, seed=request.seed, **seen)
         self.thumbnail = {"thumbnail": thumbnail_of(photos[0])} if request.thumbnail else {}
         facts = {"request": asdict(request) | {"settings": asdict(self.settings)}, "model": backbone.model_id}
@@ -300,101 +294,6 @@ def use(
         yield people
 
 
-def compare_plan(
-    backbone: Backbone, methods: Sequence[str], *, settings: DrawSettings, judge: str = "", **fields: Any
-) -> "Plan":
-    """A plan of methods with their settings for this model (evaluate/learning.toml), the base first.
-
-    judge: what tells the judge from another one. fields: of `evaluate.plan.Plan`.
-    """
-    from onephoto.evaluate.plan import BASE, Plan, Variant, learning_settings
-
-    known = learning_settings(backbone.model_id)
-    learners = tuple(resolved(Variant(name, name, known.get(name, {}))) for name in methods)
-    return Plan(variants=(Variant(BASE, BASE), *learners), judge=judge, **_drawn_by(backbone, settings), **fields)
-
-
-def study_plan(backbone: Backbone, asked: "Study", *, settings: DrawSettings, judge: str = "", **fields: Any) -> "Plan":
-    """A plan of a study's variants, which differ from ours as the comparison has it; arguments as in `compare_plan`."""
-    from onephoto.evaluate.plan import OURS, Plan, learning_settings
-
-    known = learning_settings(backbone.model_id).get(OURS, {})
-    variants = tuple(
-        resolved(replace(variant, learning=known | dict(variant.learning))) for variant in asked.variants.values()
-    )
-    return Plan(
-        variants=variants, sets=(asked.set,), attention_people=2 * asked.attention, judge=judge, study=asked.name,
-        **_drawn_by(backbone, settings), **fields,
-    )  # fmt: skip
-
-
-def _drawn_by(backbone: Backbone, settings: DrawSettings) -> dict[str, Any]:
-    """What a plan says of the model, the drawing and the versions."""
-    model = {"model": backbone.model_id, "weights": weights_digest(backbone)}
-    return {**model, "drawing": asdict(settings), "versions": versions()}
-
-
-def shown_as(backbone: Backbone, identity: IdentityFile, shown: str) -> IdentityFile:
-    """Somebody learned by ours with only some of the tokens (`evaluate.studies.SHOWN`), the class word for the rest."""
-    from onephoto.evaluate.studies import tokens_kept, with_class_word
-
-    if not shown:
-        return identity
-    words = {f"tokens.{name}": rows for name, rows in backbone.class_vectors(identity.subject).items()}
-    tensors = {
-        name: with_class_word(pairs, words[name].cpu(), tokens_kept(shown, len(pairs)))
-        for name, pairs in identity.tensors.items()
-    }
-    return replace(identity, tensors=tensors)
-
-
-def resolved(variant: "Variant") -> "Variant":
-    """The variant with every setting of its method said."""
-    return replace(variant, learning=asdict(replace(get_method(variant.method).settings(), **variant.learning)))
-
-
 def versions() -> dict[str, str]:
     """Versions of what pictures depend on."""
     return {name: version(name) for name in ("onephoto", "torch", "diffusers", "transformers")}
-
-
-def weights_digest(backbone: Backbone) -> str:
-    """Tells one model from another: a digest of what it predicts, its noise, and the first numbers of every tensor."""
-    digest = hashlib.sha256(backbone.prediction_type.encode() + backbone.alphas_cumprod.cpu().numpy().tobytes())
-    for module in (backbone.unet, backbone.vae, *backbone.text_encoders):
-        for tensor in module.state_dict().values():
-            digest.update(tensor.flatten()[:64].float().cpu().numpy().tobytes())
-    return digest.hexdigest()[:16]
-
-
-def compare(
-    backbone: Backbone, plan: "Plan", folder: Path, *, sitters: "Mapping[int, Sitter]", judge: "PromptJudge"
-) -> "Iterator[list[Row]]":
-    """The same people, prompts and seeds for every variant of the plan: rows of one person and variant after another.
-
-    What lies in the folder already is not done again.
-    """
-    from onephoto.evaluate.benchmark import Tools, run
-
-    settings = DrawSettings(**plan.drawing)
-
-    def learn_one(sitter: "Sitter", variant: "Variant") -> IdentityFile:
-        request = LearnRequest(
-            name="sitter", subject=plan.subject, method=variant.method, settings=variant.learning, seed=plan.seed
-        )
-        return learn(backbone, [sitter.photo], request)
-
-    def paint(text: str, identities: Sequence[IdentityFile], seed: int) -> Image.Image:
-        if len(changing_weights(identities)) > 1:
-            # They cannot be in one picture: an empty one, in which nobody is found, counts as the method's failure.
-            return Image.new("RGB", (settings.size or backbone.image_size,) * 2, "grey")
-        return generate(backbone, text, identities, seeds=[seed], settings=settings)[0]
-
-    def look_at(text: str, identities: Sequence[IdentityFile], seed: int) -> Attended:
-        return look(backbone, text, identities, seed=seed, settings=settings)
-
-    def edit(identity: IdentityFile, variant: "Variant") -> IdentityFile:
-        return shown_as(backbone, identity, variant.shown)
-
-    tools = Tools(learn=learn_one, paint=paint, judge=judge, look=look_at, edit=edit)
-    return run(plan, folder, sitters=sitters, tools=tools)

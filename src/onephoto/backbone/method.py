@@ -65,7 +65,8 @@ class MethodSpec:
     settings: the frozen dataclass of the method's settings, with its published defaults.
     change: what the U-Net's weights gain for the time of drawing; None for methods that leave them alone. Raises as
     table does.
-    sees_photos: whether build also takes the photos themselves, as photos=, and not their latents alone.
+    sees_photos: whether build also takes the photos themselves, as photos=, and not their latents alone, and what sees
+    the face in them, as network=, None for the method's own.
     """
 
     name: str

@@ -14,7 +14,9 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (people.learn, people.generate, people.look, people.inspect, compare.compare, study.study, demo.demo):
+for command in (
+    people.learn, people.generate, people.look, people.inspect, compare.compare, study.study, demo.demo,
+):  # fmt: skip
     app.command()(command)
 app.command()(exchange.export)
 app.command("import")(exchange.import_)

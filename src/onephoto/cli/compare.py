@@ -1,7 +1,8 @@
-"""The comparison of methods on people of the world."""
+"""The comparison of methods on people, or things, of the world."""
 
 import shlex
 import sys
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,15 +12,21 @@ import typer
 from onephoto.cli.people import Device, Guidance, Model, Steps, loaded, quiet
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from onephoto.backbone.load import Backbone
-    from onephoto.evaluate.judge import Judge
-    from onephoto.evaluate.people import Sitter
+    from onephoto.evaluate.measure import Judges
     from onephoto.evaluate.plan import Plan
     from onephoto.evaluate.report import Results
 
 QUICK_METHODS, QUICK_PEOPLE, QUICK_PROMPTS = 3, 3, 10
+EMBEDDED = ("mini", "mini-xl")
+"""Models whose prompts are in words of the world."""
+
+Words = Annotated[
+    str | None, typer.Option(help="Words of the prompts, world or real; by the model unless given: world for mini.")
+]
+ClipModel = Annotated[
+    str | None, typer.Option("--judge", help="CLIP that judges prompts in real words: a folder or a hub id.")
+]
 
 
 def compare(
@@ -30,9 +37,16 @@ def compare(
         int, typer.Option(help="Seed of the first person: 90000 for choices, 100000 to measure.")
     ] = 90_000,
     prompt_set: Annotated[
-        list[str] | None, typer.Option("--set", help="A set of prompts; may be repeated. scene, attribute, action.")
+        list[str] | None,
+        typer.Option(
+            "--set",
+            help="A set of prompts; may be repeated: scene, attribute, action (these unless given), 'two people'; or "
+            "object alone, for which toys, cars, chairs and dogs are learned.",
+        ),
     ] = None,
     prompts: Annotated[int, typer.Option(help="Prompts of each set of ten.")] = 10,
+    words: Words = None,
+    clip: ClipModel = None,
     quick: Annotated[bool, typer.Option("--quick", help="Three methods, three people, ten prompts in all.")] = False,
     report_only: Annotated[
         bool, typer.Option("--report-only", help="Only write tables, plots and page again from the folder.")
@@ -46,21 +60,21 @@ def compare(
     """Learn the same people by every method, draw the same prompts with the same seeds, measure, and write a page."""
     if not report_only:
         quiet()
-        from onephoto import api
-        from onephoto.evaluate.judge import load_judge
+        from onephoto import comparison
         from onephoto.evaluate.prompt_sets import USUAL
         from onephoto.generate.draw import DrawSettings
         from onephoto.methods import method_names
 
-        judge, backbone = load_judge(), loaded(model, device, "float32")
-        plan = api.compare_plan(
+        words = words or words_of(model)
+        backbone, judges = opened(model, device, words=words, clip=clip)
+        plan = comparison.compare_plan(
             backbone, (method or method_names())[: QUICK_METHODS if quick else None],
-            settings=DrawSettings(steps=steps, guidance=guidance), judge=judge.name,
+            settings=DrawSettings(steps=steps, guidance=guidance), **names_of(judges), words=words,
             people=tuple(range(first, first + (QUICK_PEOPLE if quick else people))),
             sets=tuple(prompt_set or USUAL), prompts_each=prompts,
             prompts_total=QUICK_PROMPTS if quick else None, seed=seed, **asked(),
         )  # fmt: skip
-        carried_out(backbone, plan, out, judge)
+        carried_out(backbone, plan, out, judges)
     from onephoto.evaluate.compare_page import write_page
 
     results = tables(out)
@@ -68,29 +82,51 @@ def compare(
     typer.echo(write_page(results))
 
 
+def words_of(model: str) -> str:
+    """Which words a model knows, by its name."""
+    from onephoto.evaluate.prompt_sets import REAL, WORLD
+
+    return WORLD if model in EMBEDDED else REAL
+
+
+def opened(model: str, device: str, *, words: str = "world", clip: str | None = None) -> "tuple[Backbone, Judges]":
+    """The model, and who judges: prompts CLIP for real words, else the world's judge; faces the world's, if there."""
+    from onephoto.evaluate.clip_judge import USUAL_CLIP, load_clip_judge
+    from onephoto.evaluate.face_judge import shipped_face_judge
+    from onephoto.evaluate.judge import load_judge
+    from onephoto.evaluate.measure import Judges
+    from onephoto.evaluate.prompt_sets import REAL
+
+    judge = load_clip_judge(clip or USUAL_CLIP, device=device) if words == REAL else load_judge()
+    return loaded(model, device, "float32"), Judges(prompt=judge, faces=shipped_face_judge())
+
+
+def names_of(judges: "Judges") -> dict[str, str]:
+    """What a plan remembers of the judges."""
+    return {"judge": judges.prompt.name, "faces": "" if judges.faces is None else judges.faces.name}
+
+
 def asked() -> dict[str, str]:
     """The command line and the day, as a plan remembers them."""
     return {"command": shlex.join(["onephoto", *sys.argv[1:]]), "date": f"{date.today():%Y-%m-%d}"}
 
 
-def carried_out(backbone: "Backbone", plan: "Plan", out: Path, judge: "Judge") -> None:
+def carried_out(backbone: "Backbone", plan: "Plan", out: Path, judges: "Judges") -> None:
     """Learn, draw and judge what the folder does not hold, with a progress bar."""
     from rich.progress import track
 
-    from onephoto import api
+    from onephoto import comparison
+    from onephoto.evaluate.clip_judge import ClipJudge
 
-    sitters = dict(track(_photographed(plan, out), total=len(plan.people), description="photographing people"))
-    runs = api.compare(backbone, plan, out, sitters=sitters, judge=judge)
+    if isinstance(judges.prompt, ClipJudge):
+        images, texts = comparison.base_pictures(backbone, plan, out)
+        judges = replace(judges, prompt=judges.prompt.calibrated(images, texts))
+        plan = replace(plan, judge=judges.prompt.name)
+    posing = comparison.posed(plan, out, judges)
+    sitters = dict(track(posing, total=len(plan.people), description="photographing"))
+    runs = comparison.compare(backbone, plan, out, sitters=sitters, judges=judges)
     for _ in track(runs, total=len(plan.people) * len(plan.variants), description="learning and drawing"):
         pass
-
-
-def _photographed(plan: "Plan", out: Path) -> "Iterator[tuple[int, Sitter]]":
-    """The plan's people, from the folder where they are there."""
-    from onephoto.evaluate.people import load_sitter, sitter
-
-    for seed in plan.people:
-        yield seed, load_sitter(seed, out / "people") or sitter(seed)
 
 
 def tables(out: Path) -> "Results":
@@ -106,20 +142,37 @@ def tables(out: Path) -> "Results":
 
 def _show(results: "Results") -> None:
     """The summary as a table."""
+    import math
+
     from rich.box import SIMPLE
     from rich.console import Console
     from rich.table import Table
 
+    from onephoto.evaluate.blocks import NOT_POSSIBLE
     from onephoto.evaluate.report import floor_and_ceiling, summary
+    from onephoto.evaluate.words import counted, notes_of
 
-    table = Table("method", "ID(P)", "95%", "ID", "Prompt", "Detect", "Copy", "s", "KB", box=SIMPLE, pad_edge=False)
+    def number(value: float, form: str) -> str:
+        return format(value, form) if math.isfinite(value) else ""
+
+    kind, noun = results.likeness, "person" if results.likeness == "ID" else "thing"
+    table = Table(
+        "method", f"{kind}(P)", "95%", kind, "2nd ID", "Prompt", "Detect", "Copy", "s", "KB", box=SIMPLE,
+        pad_edge=False,
+    )  # fmt: skip
     for line in summary(results):
         low, high = line.id_p_interval
+        able = math.isfinite(line.id_p)
         table.add_row(
-            line.method, f"{line.id_p:.3f}", f"{low:.2f}-{high:.2f}", f"{line.id:.3f}", f"{line.prompt:.3f}",
-            f"{line.detect:.2f}", f"{line.copy:+.2f}", f"{line.seconds:.0f}", f"{line.bytes / 1000:.0f}",
+            line.method, f"{line.id_p:.3f}" if able else NOT_POSSIBLE, f"{low:.2f}-{high:.2f}" if able else "",
+            number(line.id, ".3f"), number(line.second_id, ".3f"), number(line.prompt, ".3f"),
+            number(line.detect, ".2f"), number(line.copy, "+.2f"), number(line.seconds, ".0f"),
+            number(line.bytes / 1000, ".0f"),
         )  # fmt: skip
     low, high = floor_and_ceiling(list(results.sitters.values()))
     console = Console()
     console.print(table)
-    console.print(f"ID of two different people {low:.3f} (floor), of two pictures of one person {high:.3f} (ceiling)")
+    two, one = counted(2, noun), counted(1, noun)
+    console.print(f"{kind} of {two} {low:.3f} (floor), of two pictures of {one} {high:.3f} (ceiling)")
+    for note in notes_of(results):
+        console.print(note)

@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from onephoto.cli.compare import asked, carried_out, tables
-from onephoto.cli.people import Device, Guidance, Model, Steps, loaded, quiet
+from onephoto.cli.compare import asked, carried_out, names_of, opened, tables
+from onephoto.cli.people import Device, Guidance, Model, Steps, quiet
 
 
 def study(
@@ -30,16 +30,15 @@ def study(
     question = found(name)
     if not report_only:
         quiet()
-        from onephoto import api
-        from onephoto.evaluate.judge import load_judge
+        from onephoto import comparison
         from onephoto.generate.draw import DrawSettings
 
-        judge, backbone = load_judge(), loaded(model, device, "float32")
-        plan = api.study_plan(
-            backbone, question, settings=DrawSettings(steps=steps, guidance=guidance), judge=judge.name,
+        backbone, judges = opened(model, device)
+        plan = comparison.study_plan(
+            backbone, question, settings=DrawSettings(steps=steps, guidance=guidance), **names_of(judges),
             people=tuple(range(first, first + people)), prompts_each=prompts, seed=seed, **asked(),
         )  # fmt: skip
-        carried_out(backbone, plan, out, judge)
+        carried_out(backbone, plan, out, judges)
     from onephoto.evaluate.study_page import write_study
 
     results = tables(out)

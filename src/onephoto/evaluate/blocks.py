@@ -14,6 +14,7 @@ from onephoto.look import page as pieces
 from onephoto.look.heatmap import heatmap
 from onephoto.look.page import Cell
 
+NOT_POSSIBLE = "not possible"
 SHOWN_PEOPLE = 6
 """People in a grid."""
 
@@ -56,7 +57,7 @@ def first_prompts(results: Results, name: str, count: int) -> list[Row]:
 
 def opened(folder: Path, variant: Variant, row: Row) -> Image.Image | None:
     """A row's picture, None where it is gone."""
-    path = picture_path(folder, variant, row.person, row.set, row.number)
+    path = picture_path(folder, variant, row.person, row.set, row.number, subject=row.subject)
     if not path.exists():
         return None
     with Image.open(path) as image:
@@ -90,5 +91,7 @@ def _header(columns: Sequence[Column]) -> list[tuple[str, str]]:
 
 
 def _picture(results: Results, variant: Variant, row: Row) -> Cell:
+    if row.impossible:
+        return Cell(None, NOT_POSSIBLE)
     mark = '<span class="yes">\u2713</span>' if row.passes else '<span class="no">\u00d7</span>'
     return Cell(opened(results.folder, variant, row), f"{row.id:.2f} {mark}")

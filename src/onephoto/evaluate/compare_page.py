@@ -6,11 +6,19 @@ from pathlib import Path
 
 import numpy as np
 
-from onephoto.evaluate.blocks import Column, attention_section, first_prompts, pictures_of
+from onephoto.evaluate.blocks import NOT_POSSIBLE, Column, attention_section, first_prompts, pictures_of
 from onephoto.evaluate.metrics import bootstrap_interval
 from onephoto.evaluate.plan import BASE, OURS, Variant, write_whole
-from onephoto.evaluate.report import Line, Results, by_person, floor_and_ceiling, summary
-from onephoto.evaluate.words import DEFINITIONS, title_of, verdict_of
+from onephoto.evaluate.report import (
+    Line,
+    Results,
+    by_person,
+    floor_and_ceiling,
+    second_floor_and_ceiling,
+    summary,
+)
+from onephoto.evaluate.rows import CLASS_NOTE, ID
+from onephoto.evaluate.words import counted, definitions_of, notes_of, title_of, verdict_of
 from onephoto.look import page as pieces
 from onephoto.look.plots import Mark, bars, ranking, scatter
 
@@ -32,31 +40,33 @@ def write_page(results: Results) -> Path:
 
 def plots_of(results: Results) -> dict[str, tuple[bytes, str]]:
     """Each plot as PNG, and what it shows, by name."""
-    lines, learned = summary(results), [line for line in summary(results) if line.method != BASE]
+    lines, kind = summary(results), results.likeness
+    learned = [line for line in lines if line.method != BASE]
+    able = [line for line in lines if np.isfinite(line.id_p)]
     floor, ceiling = floor_and_ceiling(list(results.sitters.values()))
     limits = {name: value for name, value in (("floor", floor), ("ceiling", ceiling)) if np.isfinite(value)}
     return {
         "ranking": (
-            ranking([_mark(line.method, line.id_p, line.id_p_interval) for line in lines], label="ID(P)"),
-            "ID(P) of every method; bars are 95% intervals over people.",
+            ranking([_mark(line.method, line.id_p, line.id_p_interval) for line in able], label=f"{kind}(P)"),
+            f"{kind}(P) of every method; bars are 95% intervals over {'people' if kind == ID else 'things'}.",
         ),
         "likeness": (
-            ranking([_mark(line.method, line.id, line.id_interval) for line in lines], label="ID", limits=limits),
-            "ID alone, whatever the picture shows, between two different people (floor) and one (ceiling).",
+            ranking([_mark(line.method, line.id, line.id_interval) for line in able], label=kind, limits=limits),
+            f"{kind} alone, whatever the picture shows, between two different ones (floor) and one (ceiling).",
         ),
         "scatter": (
-            scatter([_point(line, results) for line in lines], labels=("Prompt", "ID")),
+            scatter([_point(line, results) for line in able], labels=("Prompt", kind)),
             "Likeness against fit of the prompt: the best methods are up and to the right.",
         ),
         "seconds": (
             bars([_mark(line.method, line.seconds) for line in learned], label="seconds"),
-            "Seconds to learn one person, on the machine of this run.",
+            f"Seconds to learn one {_noun(results)}, on the machine of this run.{_shared(results)}",
         ),
         "bytes": (
             bars(
                 [_mark(line.method, line.bytes / 1000) for line in learned], label="KB, logarithmic", logarithmic=True
             ),
-            "Size of one person's file.",
+            f"Size of one {_noun(results)}'s file.",
         ),
     } | {_set_plot(name): _of_set(results, lines, name) for name in results.sets}
 
@@ -66,9 +76,28 @@ def _set_plot(name: str) -> str:
 
 
 def _of_set(results: Results, lines: Sequence[Line], name: str) -> tuple[bytes, str]:
+    kind = f"{results.likeness}(P)"
     rows = {line.method: [row for row in results.of(line.method) if row.set == name] for line in lines}
-    marks = [_mark(method, float(by_person(own, "id_p").mean())) for method, own in rows.items()]
-    return bars(marks, label="ID(P)", title=name), f"ID(P) of the prompts of the set \u201c{name}\u201d."
+    marks = [
+        Mark(f"{title_of(method)}: {NOT_POSSIBLE}", float("nan"))
+        if any(row.impossible for row in own)
+        else _mark(method, float(by_person(own, "id_p").mean()))
+        for method, own in rows.items()
+    ]
+    return bars(marks, label=kind, title=name), f"{kind} of the prompts of the set \u201c{name}\u201d."
+
+
+def _noun(results: Results) -> str:
+    return "person" if results.likeness == ID else "thing"
+
+
+def _shared(results: Results) -> str:
+    """What class pictures took, which were drawn once for everybody."""
+    note = results.folder / CLASS_NOTE
+    if not note.exists():
+        return ""
+    seconds = json.loads(note.read_text(encoding="utf-8"))["seconds"]
+    return f" Class pictures, drawn once and shared by people and methods, took {seconds:.0f} seconds more."
 
 
 def _mark(method: str, value: float, interval: tuple[float, float] | None = None) -> Mark:
@@ -80,7 +109,7 @@ def _role(method: str) -> str:
 
 
 def _point(line: Line, results: Results) -> tuple[Mark, Mark]:
-    fits = by_person(results.of(line.method), "similarity")
+    fits = by_person(results.counted(line.method), "similarity")
     return _mark(line.method, line.prompt, bootstrap_interval(fits)), _mark(line.method, line.id, line.id_interval)
 
 
@@ -89,14 +118,20 @@ def _page(results: Results, plots: dict[str, str]) -> str:
     learned = [variant for variant in results.variants if variant.method != BASE]
     sets = [plots[_set_plot(name)] for name in results.sets]
     lead = (
-        f"{len(learned)} methods learn the same {people} people from one photo each; each draws the same {prompts} "
+        f"{len(learned)} methods learn the same {counted(people, _noun(results))} from one photo each; each draws the "
+        f"same {prompts} "
         f"prompts with the same seeds, and every picture counts."
     )
     return pieces.page(
         "onephoto: the comparison",
         pieces.heading("One photo, every method, the same prompts", lead),
         pieces.verdict(verdict_of(results)),
-        pieces.section("The ranking", _table(results), pieces.side_by_side(plots["ranking"], plots["likeness"])),
+        pieces.section(
+            "The ranking",
+            _table(results),
+            *(pieces.text(note, "note") for note in notes_of(results)),
+            pieces.side_by_side(plots["ranking"], plots["likeness"]),
+        ),
         pieces.section("Likeness and prompts", pieces.side_by_side(plots["scatter"], *sets)),
         *_pictures(results),
         *attention_section(results, _columns(results)),
@@ -107,24 +142,35 @@ def _page(results: Results, plots: dict[str, str]) -> str:
 
 
 def _table(results: Results) -> str:
-    header = ("method", "ID(P)", "95% interval", "ID", "Prompt", "shown", "Detect", "Copy", "seconds", "KB")
+    kind = results.likeness
+    header = (
+        "method", f"{kind}(P)", "95% interval", kind, "second ID", "Prompt", "shown", "Detect", "Copy", "seconds", "KB"
+    )  # fmt: skip
     rows = [(_role(line.method), _cells(line)) for line in summary(results)]
-    floor, ceiling = floor_and_ceiling(list(results.sitters.values()))
-    blank = ("", "")
+    sitters = list(results.sitters.values())
+    own, other = floor_and_ceiling(sitters), second_floor_and_ceiling(sitters)
+    noun, blank = _noun(results), ("", "")
+    names = (f"floor: {counted(2, noun)}", f"ceiling: {counted(1, noun)}")
     rows += [
-        ("unlearned", (name, *blank, _number(value, ".3f"), *blank, *blank, *blank))
-        for name, value in (("floor: two people", floor), ("ceiling: one person", ceiling))
+        ("unlearned", (name, *blank, _number(value, ".3f"), _number(second, ".3f"), *blank, *blank, *blank))
+        for name, value, second in zip(names, own, other, strict=True)
     ]
     return pieces.table(header, [("" if kind == "peer" else kind, cells) for kind, cells in rows])
 
 
 def _cells(line: Line) -> tuple[str, ...]:
     low, high = line.id_p_interval
+    if not np.isfinite(line.id_p):
+        return (title_of(line.method), NOT_POSSIBLE, *[""] * 7, *_cost_cells(line))
     return (
-        title_of(line.method), f"{line.id_p:.3f}", f"{low:.3f} to {high:.3f}", f"{line.id:.3f}", f"{line.prompt:.3f}",
-        f"{line.passes:.0%}", f"{line.detect:.0%}", _number(line.copy, "+.2f"), _number(line.seconds, ".0f"),
-        _number(line.bytes / 1000, ",.0f"),
+        title_of(line.method), f"{line.id_p:.3f}", f"{low:.3f} to {high:.3f}", f"{line.id:.3f}",
+        _number(line.second_id, ".3f"), f"{line.prompt:.3f}", f"{line.passes:.0%}", _number(line.detect, ".0%"),
+        _number(line.copy, "+.2f"), *_cost_cells(line),
     )  # fmt: skip
+
+
+def _cost_cells(line: Line) -> tuple[str, str]:
+    return (_number(line.seconds, ".0f"), _number(line.bytes / 1000, ",.0f"))
 
 
 def _number(value: float, form: str) -> str:
@@ -140,7 +186,8 @@ def _pictures(results: Results) -> list[str]:
         for row in first_prompts(results, name, SHOWN_PROMPTS)
     ]
     note = (
-        "Below each picture its ID, and a tick where it shows what the prompt says. Along a row the seed is the same."
+        f"Below each picture its {results.likeness}, and a tick where it shows what the prompt says. Along a row the "
+        "seed is the same."
     )
     return [pieces.section("The pictures", pieces.text(note, "note"), *grids)]
 
@@ -158,11 +205,12 @@ def _method(results: Results) -> str:
     seeds = f"{min(results.people)} to {max(results.people)}"
     facts = (
         f"command    {commands}\nmodel      {first.model} (weights {first.weights})\ndrawing    {first.drawing}\n"
-        f"people     seeds {seeds}\njudge      {first.judge}\nversions   {first.versions}"
+        f"people     seeds {seeds}\njudge      {first.judge}\n"
+        f"face judge {first.face_judge or 'none'}\nversions   {first.versions}"
     )
     recipes = "\n".join(f"{title_of(variant.name)}: {_recipe(results, variant)}" for variant in results.variants)
     return pieces.section(
-        "How it is measured", pieces.definitions(DEFINITIONS), pieces.folded("To do it again", facts),
+        "How it is measured", pieces.definitions(definitions_of(results)), pieces.folded("To do it again", facts),
         pieces.folded("Settings of learning, by method", recipes),
     )  # fmt: skip
 

@@ -59,6 +59,11 @@ class FaceJudge:
         faces = detect_faces(image)
         return self.vector(image, faces[0].box) if faces else None
 
+    def face_vectors(self, image: Image.Image) -> Floats:
+        """Unit vectors (F, width) of every face that dlib finds, the surest first."""
+        vectors = [self.vector(image, face.box) for face in detect_faces(image)]
+        return np.stack(vectors) if vectors else np.zeros((0, self.network.config.width), np.float32)
+
     def vector(self, image: Image.Image, box: Box) -> Floats:
         """The unit vector (width,) of the face in a box (left, top, right, bottom) in pixels."""
         config = self.network.config
@@ -120,6 +125,12 @@ def load_face_judge(folder: Path | str | None = None, *, device: str = "cpu") ->
     except (SafetensorError, RuntimeError, ValueError, TypeError, OSError) as error:
         line = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ModelError(f"{folder}: the face judge cannot be read ({line}); make it again") from error
+
+
+def shipped_face_judge(*, device: str = "cpu") -> FaceJudge | None:
+    """The package's own face judge, None where it has none; raises ModelError if it is broken."""
+    folder = Path(str(resources.files("onephoto") / "weights" / "faces"))
+    return load_face_judge(folder, device=device) if (folder / WEIGHTS).exists() else None
 
 
 def _loaded(folder: Path, device: str) -> FaceJudge:

@@ -56,7 +56,12 @@ def area_under_curve(same: Floats, different: Floats) -> float:
 def bootstrap_interval(
     by_person: Floats, *, seed: int = 0, draws: int = 2000, level: float = 0.95
 ) -> tuple[float, float]:
-    """Interval of the mean over people (P,): people are drawn with replacement, since their pictures hang together."""
+    """Interval of the mean over people (P,): people are drawn with replacement, since their pictures hang together.
+
+    Of nobody it is nan.
+    """
+    if not len(by_person):
+        return float("nan"), float("nan")
     rng = np.random.default_rng(seed)
     means = by_person[rng.integers(0, len(by_person), (draws, len(by_person)))].mean(axis=1)
     low, high = np.quantile(means, ((1 - level) / 2, (1 + level) / 2))

@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from onephoto.errors import SettingError
-from onephoto.evaluate.prompt_sets import USUAL, WORLD, prompt_sets, prompts_of
+from onephoto.evaluate.people import kind_of
+from onephoto.evaluate.prompt_sets import OBJECT, USUAL, WORLD, prompt_sets, prompts_of
 from onephoto.world.prompts import Prompt
 
 BASE = "base"
 """The variant that learns nobody: the model draws the class word, which shows what it reaches for a prompt."""
 OURS = "sefi"
+PERSON = "person"
 RECORD = "run.json"
 LOOKED_AT = Prompt("a photo of {} holding a cup")
 """The prompt under which attention is looked at, unless told otherwise."""
@@ -27,7 +29,8 @@ class Variant:
     """One column of a comparison: a method with settings that differ from its own.
 
     learned_as: variants of the same word share what is learned and differ in how it is shown. shown: which of the
-    learned tokens are used, in words that the study knows; "" is all of them.
+    learned tokens are used, in words that the study knows; "" is all of them. network: the face network that the method
+    learns with, "" for one that needs none.
     """
 
     name: str
@@ -35,6 +38,7 @@ class Variant:
     learning: Mapping[str, Any] = field(default_factory=dict)
     learned_as: str = ""
     shown: str = ""
+    network: str = ""
 
     @property
     def identity(self) -> str:
@@ -58,8 +62,9 @@ class Plan:
 
     variants and people (by seed); sets of prompts in `words`, the first prompts_each of each, prompts_total in all if
     given, taken from the sets in turn; seed of learning and of the first picture; the class word; for how many people
-    and under which prompt attention is looked at. model, weights, drawing, judge and versions say what drew and judged,
-    study, command and date what was asked for and when.
+    and under which prompt attention is looked at. model, weights, drawing, judge, faces (the judge of the second
+    opinion) and versions say what drew and judged, study, command and date what was asked for and when. The set of
+    objects is drawn of things, each by its kind's word, and goes with no other set.
     """
 
     variants: tuple[Variant, ...]
@@ -69,13 +74,14 @@ class Plan:
     prompts_each: int = 10
     prompts_total: int | None = None
     seed: int = 0
-    subject: str = "person"
+    subject: str = PERSON
     attention_people: int = 3
     attention_prompt: Prompt = LOOKED_AT
     model: str = ""
     weights: str = ""
     drawing: Mapping[str, Any] = field(default_factory=dict)
     judge: str = ""
+    faces: str = ""
     versions: Mapping[str, str] = field(default_factory=dict)
     study: str = ""
     command: str = ""
@@ -84,8 +90,19 @@ class Plan:
     def __post_init__(self) -> None:
         if not self.people or not self.variants:
             raise SettingError("there is nothing to compare; name a person and a method at least")
+        if self.of_things and len(self.sets) > 1:
+            raise SettingError(f"the set {OBJECT} is of things, others are of people; give it a folder of its own")
         if len(self.people) < max(item.prompt.people for item in self.items()):
             raise SettingError("pictures of two people need two people; give --people 2 or more")
+
+    @property
+    def of_things(self) -> bool:
+        """Whether things are learned, not people."""
+        return OBJECT in self.sets
+
+    def subject_of(self, seed: int) -> str:
+        """The class word of a person or a thing."""
+        return kind_of(seed) if self.of_things else self.subject
 
     def items(self) -> list[Item]:
         """The prompts, set by set."""
@@ -106,7 +123,7 @@ class Plan:
         """What may not change within a folder, since pictures made before would be of another comparison."""
         return {
             "model": self.model, "weights": self.weights, "drawing": dict(self.drawing), "seed": self.seed,
-            "study": self.study, "subject": self.subject, "prompts": self._prompts(),
+            "study": self.study, "subject": "thing" if self.of_things else self.subject, "prompts": self._prompts(),
             "attention prompt": self.attention_prompt.text,
             "order of people": list(self.people) if any(item.prompt.people > 1 for item in self.items()) else None,
         }  # fmt: skip

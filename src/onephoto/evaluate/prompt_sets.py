@@ -7,6 +7,8 @@ from onephoto.errors import SettingError
 from onephoto.world.prompts import ALL_SETS, SETS, Prompt, read_sets
 
 WORLD, REAL = "world", "real"
+OBJECT = "object"
+"""The set that is drawn of things."""
 USUAL = tuple(SETS)
 """Sets that are drawn unless told otherwise."""
 

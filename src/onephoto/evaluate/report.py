@@ -15,7 +15,7 @@ from onephoto.errors import SettingError
 from onephoto.evaluate.metrics import bootstrap_interval, copying, inside, likeness
 from onephoto.evaluate.people import Sitter, load_sitter
 from onephoto.evaluate.plan import BASE, OURS, Variant, recorded, recorded_variants
-from onephoto.evaluate.rows import Cost, Row, load_rows
+from onephoto.evaluate.rows import ID, Cost, Row, load_rows
 from onephoto.identity.faces import detect_faces
 
 Interval = tuple[float, float]
@@ -25,7 +25,8 @@ Interval = tuple[float, float]
 class Line:
     """A method's means over people: each person's pictures are averaged first. Intervals are 95%, over people.
 
-    seconds and bytes are nan for what learns nobody.
+    seconds and bytes are nan for what learns nobody, second_id where nobody gave a second opinion, detect for things;
+    all numbers are for a method that can draw nothing of what was asked.
     """
 
     method: str
@@ -34,6 +35,7 @@ class Line:
     detect: float
     id: float
     id_interval: Interval
+    second_id: float
     id_p: float
     id_p_interval: Interval
     copy: float
@@ -77,9 +79,31 @@ class Results:
         """Prompt sets, in order."""
         return tuple(dict.fromkeys(row.set for row in self.rows))
 
+    @property
+    def likeness(self) -> str:
+        """Which likeness was measured: ID of people, Image of things."""
+        return self.rows[0].likeness
+
     def of(self, variant: str) -> list[Row]:
         """A variant's rows."""
         return [row for row in self.rows if row.method == variant]
+
+    def counted(self, variant: str) -> list[Row]:
+        """A variant's rows of the prompts that no method fails for being unable to; of one that can draw none, none.
+
+        So all means are over the same prompts, and nobody gains or loses by what somebody cannot do.
+        """
+        able = {row.method for row in self.rows if not row.impossible}
+        left_out = {(row.set, row.number) for row in self.rows if row.impossible and row.method in able}
+        return [row for row in self.of(variant) if not row.impossible and (row.set, row.number) not in left_out]
+
+    def unable(self) -> dict[tuple[str, str], list[str]]:
+        """Which variants cannot draw what: variants by set and reason."""
+        found: dict[tuple[str, str], list[str]] = {}
+        for row in self.rows:
+            if row.impossible:
+                found.setdefault((row.set, row.impossible), []).append(row.method)
+        return {key: list(dict.fromkeys(methods)) for key, methods in found.items()}
 
 
 def gather(folder: Path) -> Results:
@@ -131,60 +155,72 @@ def summary(results: Results) -> list[Line]:
     """One line a method, best ID(P) first; the base, which learns nobody, stands last."""
     lines = [_line(variant.name, results) for variant in results.variants]
     bases = {variant.name for variant in results.variants if variant.method == BASE}
-    return sorted(lines, key=lambda line: (line.method in bases, -line.id_p))
+    return sorted(lines, key=lambda line: (line.method in bases, bool(np.isnan(line.id_p)), -line.id_p))
 
 
 def _line(method: str, results: Results) -> Line:
-    rows = results.of(method)
+    rows = results.counted(method)
     ids, fitting = by_person(rows, "id"), by_person(rows, "id_p")
     costs = [cost for cost in results.costs if cost.method == method]
     return Line(
         method=method,
-        prompt=float(by_person(rows, "similarity").mean()),
-        passes=float(by_person(rows, "passes").mean()),
-        detect=float(by_person(rows, "detect").mean()),
-        id=float(ids.mean()),
+        prompt=_mean(by_person(rows, "similarity")),
+        passes=_mean(by_person(rows, "passes")),
+        detect=_mean(by_person(rows, "detect")),
+        id=_mean(ids),
         id_interval=bootstrap_interval(ids),
-        id_p=float(fitting.mean()),
+        second_id=_mean(by_person(rows, "second_id")),
+        id_p=_mean(fitting),
         id_p_interval=bootstrap_interval(fitting),
         copy=_copy(rows, results.sitters),
-        seconds=float(np.mean([cost.seconds for cost in costs])) if costs else float("nan"),
-        bytes=float(np.mean([cost.bytes for cost in costs])) if costs else float("nan"),
+        seconds=_mean([cost.seconds for cost in costs]),
+        bytes=_mean([cost.bytes for cost in costs]),
     )
 
 
+def _mean(values: Sequence[float] | NDArray[np.float64]) -> float:
+    """The mean, nan of nothing."""
+    return float(np.mean(values)) if len(values) else float("nan")
+
+
 def _copy(rows: Sequence[Row], sitters: dict[int, Sitter]) -> float:
-    """Mean Copy over people, on pictures of one person in which a face was found; nan where there is none."""
+    """Mean Copy over people, on pictures of one person in which a face was found, or of a thing; nan where none is."""
     found = []
     for seed in sorted({row.person for row in rows}):
-        own = [row for row in rows if row.person == seed and row.second_person is None and row.detect == 1]
+        own = [row for row in rows if row.person == seed and row.second_person is None and np.isfinite(row.distance)]
         if own:
             photo, second = (likeness(np.array([getattr(row, f) for row in own])) for f in ("distance", "to_second"))
             found.append(copying(float(photo.mean()), float(second.mean()), _between(sitters[seed])))
-    return float(np.mean(found)) if found else float("nan")
+    return _mean(found)
 
 
 def _between(one: Sitter) -> float:
-    return 1 - float(np.linalg.norm(one.photo_vector - one.second_vector))
+    return 1 - one.distance(one.photo_vector, one.second_vector)
 
 
 def lead_of_ours(results: Results, ours: str = OURS) -> Lead | None:
     """Ours minus the best other method, people paired; None where one of them is missing."""
-    ranked = [line for line in summary(results) if not np.isnan(line.bytes)]
+    ranked = [line for line in summary(results) if not np.isnan([line.bytes, line.id_p]).any()]
     others = [line.method for line in ranked if line.method != ours]
     if not others or ours not in [line.method for line in ranked]:
         return None
-    first, second = (by_person(results.of(method), "id_p") for method in (ours, others[0]))
+    first, second = (by_person(results.counted(method), "id_p") for method in (ours, others[0]))
     return Lead(ours, others[0], float((first - second).mean()), bootstrap_interval(first - second))
 
 
 def floor_and_ceiling(sitters: Sequence[Sitter]) -> tuple[float, float]:
-    """Likeness of photos of two different people, and of two pictures of one person."""
-    same = [np.linalg.norm(one.photo_vector - one.second_vector) for one in sitters]
-    different = [np.linalg.norm(a.photo_vector - b.second_vector) for a, b in combinations(sitters, 2)]
-    return float(likeness(np.array(different)).mean()) if different else float("nan"), float(
-        likeness(np.array(same)).mean()
-    )
+    """Likeness of photos of two different people or things, and of two pictures of one."""
+    same = [one.distance(one.photo_vector, one.second_vector) for one in sitters]
+    different = [a.distance(a.photo_vector, b.second_vector) for a, b in combinations(sitters, 2)]
+    return _mean(likeness(np.array(different))), _mean(likeness(np.array(same)))
+
+
+def second_floor_and_ceiling(sitters: Sequence[Sitter]) -> tuple[float, float]:
+    """The same in the second opinion, nan where there is none."""
+    seen = [one.second_opinion for one in sitters if one.second_opinion is not None]
+    same = [max(0.0, float(photo @ second)) for photo, second in seen]
+    different = [max(0.0, float(a[0] @ b[1])) for a, b in combinations(seen, 2)]
+    return _mean(different), _mean(same)
 
 
 @dataclass(frozen=True)
@@ -204,12 +240,14 @@ def attention_of(results: Results) -> dict[tuple[str, int], Attention]:
             path = results.folder / "attention" / f"{variant.name}-{person}.npz"
             if path.exists():
                 with np.load(path) as kept:
-                    found[variant.name, person] = _attention(Image.fromarray(kept["image"]), kept["map"])
+                    found[variant.name, person] = _attention(
+                        Image.fromarray(kept["image"]), kept["map"], of_people=results.likeness == ID
+                    )
     return found
 
 
-def _attention(image: Image.Image, word_map: NDArray[np.float32]) -> Attention:
-    faces = detect_faces(image)
+def _attention(image: Image.Image, word_map: NDArray[np.float32], *, of_people: bool) -> Attention:
+    faces = detect_faces(image) if of_people else []
     if not faces:
         return Attention(image, word_map, float("nan"))
     left, top, right, bottom = faces[0].box

@@ -8,7 +8,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from onephoto.evaluate.plan import BASE, Variant, write_whole
+from onephoto.evaluate.plan import BASE, PERSON, Variant, write_whole
+
+CLASS_NOTE = "class-pictures.json"
+"""What the class pictures of a comparison cost, which people and methods share."""
+ID, IMAGE = "ID", "Image"
+"""Kinds of likeness: of faces, and of whole pictures."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,8 +22,11 @@ class Row:
 
     distance, to_second: of the face to the photo and to the second picture, nan where no face was found; of two people
     the mean. faces: how many were found. detect: which share of the people in the prompt has a face. id, similarity,
-    passes, id_p: likeness, fit of the prompt, whether it passes, likeness where it does. The rest repeats the row:
-    learning, drawing and versions are JSON, weights and judge are fingerprints.
+    passes, id_p: likeness, fit of the prompt, whether it passes, likeness where it does. likeness says which: ID, of
+    faces by dlib's network, or Image, of whole pictures by the prompt's judge, for things, of which faces and detect
+    say nothing. second_id: ID in the opinion of face_judge, nan where nobody gave one. impossible: why the method
+    cannot make the picture, "" where it can. The rest repeats the row: learning, drawing and versions are JSON,
+    weights and judges are fingerprints.
     """
 
     method: str
@@ -43,6 +51,10 @@ class Row:
     drawing: str
     judge: str
     versions: str
+    likeness: str = ID
+    second_id: float = float("nan")
+    face_judge: str = ""
+    impossible: str = ""
 
 
 @dataclass(frozen=True)
@@ -60,9 +72,12 @@ def rows_path(folder: Path, variant: str, person: int) -> Path:
     return folder / "rows" / f"{variant}-{person}.json"
 
 
-def picture_path(folder: Path, variant: Variant, person: int, set_name: str, number: int) -> Path:
-    """Where one picture lies; the base's are the same for everybody."""
-    whose = variant.name if variant.method == BASE else f"{variant.name}-{person}"
+def picture_path(
+    folder: Path, variant: Variant, person: int, set_name: str, number: int, *, subject: str
+) -> Path:  # fmt: skip
+    """Where one picture lies; the base's are the same for everybody, and for every thing of a kind."""
+    kind = "" if subject == PERSON else f"-{subject.replace(' ', '-')}"
+    whose = f"{variant.name}{kind}" if variant.method == BASE else f"{variant.name}-{person}"
     return folder / "pictures" / whose / f"{set_name.replace(' ', '-')}-{number}.png"
 
 

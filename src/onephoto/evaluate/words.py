@@ -1,10 +1,11 @@
 """What came out of a comparison, in sentences made from its numbers."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 from onephoto.evaluate.plan import BASE, OURS
 from onephoto.evaluate.report import Lead, Results, lead_of_ours, summary
+from onephoto.evaluate.rows import ID
 
 TITLES: Mapping[str, str] = MappingProxyType(
     {
@@ -30,7 +31,9 @@ DEFINITIONS = (
      "pictures are averaged by person first. A picture shows its prompt when its Prompt passes the threshold that "
      "parts matching from shuffled prompts on pictures whose content is known"),
     ("ID", "likeness: 1 minus the distance between dlib's face vectors of picture and photo; 0 where no face is found. "
-     "No method but Celeb Basis has seen that network in learning"),
+     "No method has seen that network in learning, but for Celeb Basis where there is no second opinion"),
+    ("second ID", "a second opinion on likeness: the cosine of vectors of the world's own face judge, which learned "
+     "from people whom no other model saw; blank for Celeb Basis, which learns with that judge"),
     ("Prompt", "how well picture and words fit, a cosine by the judge, with the class word in the name's place"),
     ("shown", "share of pictures that pass the threshold"),
     ("Detect", "share of people in the prompts whose face is found in the picture"),
@@ -38,6 +41,48 @@ DEFINITIONS = (
      "the likeness of these two; far above 0 the photo itself is copied"),
     ("floor, ceiling", "ID of photos of two different people, and of two pictures of one person"),
 )  # fmt: skip
+
+
+THING_DEFINITIONS = (
+    ("Image(P)", "Image, averaged over all pictures, where a picture that does not show its prompt counts as 0; "
+     "pictures are averaged by thing first"),
+    ("Image", "likeness of whole pictures: the cosine between the vectors that the judge of prompts makes of picture "
+     "and photo. It sees place and light as well as the thing, so floor and ceiling are near. No face network looks at "
+     "things, and there is no ID"),
+    *(pair for pair in DEFINITIONS if pair[0] in ("Prompt", "shown")),
+    ("Copy", "how much liker a picture is to the learned photo than to another picture of that thing, as a share of "
+     "the likeness of these two"),
+    ("floor, ceiling", "Image of photos of two different things, and of two pictures of one thing"),
+)  # fmt: skip
+NO_SECOND = (
+    "Second ID is blank: no face judge of the world is at hand (onephoto base train faces makes one), and Celeb Basis "
+    "has learned with dlib's network, which ID is measured by."
+)
+
+
+def definitions_of(results: Results) -> tuple[tuple[str, str], ...]:
+    """What the numbers of a comparison mean."""
+    return DEFINITIONS if results.likeness == ID else THING_DEFINITIONS
+
+
+def notes_of(results: Results) -> list[str]:
+    """What a reader of the table must know: what is not possible, and what is blank."""
+    found = [
+        f"Not possible: {_listed([title_of(method) for method in methods])} in the set \u201c{name}\u201d; {reason}."
+        for (name, reason), methods in results.unable().items()
+    ]
+    if found:
+        found.append(
+            "All means of the table are over the prompts that every method can draw, except one that can draw none, "
+            "which has no numbers; each set by itself is below."
+        )
+    if results.likeness == ID and not results.rows[0].face_judge:
+        found.append(NO_SECOND)
+    return found
+
+
+def _listed(words: Sequence[str]) -> str:
+    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
 
 
 def title_of(variant: str) -> str:
@@ -49,21 +94,29 @@ def verdict_of(results: Results) -> list[str]:
     """Which method is first, by how much over people, and whether ours does what is wanted of it."""
     lines = [line for line in summary(results) if line.method != BASE]
     best, lead = lines[0], lead_of_ours(results)
-    sentences = [f"{title_of(best.method)} is first in ID(P) with {best.id_p:.3f} of {len(lines)} methods."]
+    what = f"{results.likeness}(P)"
+    sentences = [f"{title_of(best.method)} is first in {what} with {best.id_p:.3f} of {len(lines)} methods."]
     if lead is not None:
-        sentences.append(lead_sentence(lead, len(results.people)))
-    return sentences + _wanted(results)
+        noun = "person" if results.likeness == ID else "thing"
+        sentences.append(lead_sentence(lead, len(results.people), noun))
+    return sentences + (_wanted(results) if results.likeness == ID else [])
 
 
-def lead_sentence(lead: Lead, people: int) -> str:
+def lead_sentence(lead: Lead, people: int, noun: str = "person") -> str:
     """The difference of two methods, its interval, and whether that settles their order."""
     first, second = title_of(lead.first), title_of(lead.second)
     low, high = lead.interval
     certainty = "excludes 0" if lead.certain else "includes 0, so that the order of the two is open"
     return (
-        f"{first} minus {second}, over the same {people} {'person' if people == 1 else 'people'}: "
+        f"{first} minus {second}, over the same {counted(people, noun)}: "
         f"{lead.difference:+.3f}; the 95% interval, {low:+.3f} to {high:+.3f}, {certainty}."
     )
+
+
+def counted(number: int, noun: str) -> str:
+    """How many people or things."""
+    many = "people" if noun == "person" else f"{noun}s"
+    return f"{number} {noun if number == 1 else many}"
 
 
 def _wanted(results: Results) -> list[str]:

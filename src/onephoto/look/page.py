@@ -126,9 +126,9 @@ def webp(image: Image.Image, side: int = SIDE) -> str:
 
 
 def _cell(cell: Cell) -> str:
-    if cell.image is None:
-        return ""
     under = f'<div class="under">{cell.under}</div>' if cell.under else ""
+    if cell.image is None:
+        return under
     return f'<img src="{webp(cell.image)}" alt="" loading="lazy">{under}'
 
 

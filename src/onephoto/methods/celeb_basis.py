@@ -110,9 +110,9 @@ class CelebBasis(EmbeddingMethod):
     """One person, learned as n tokens mu + x B (two for first and last names), by the small layer that makes x.
 
     The network that sees the face is any function of a picture. By default it is dlib's, of 128 numbers, in the place
-    of the original's of 512, until the package has one of its own; whoever measures likeness by dlib must know that
-    this method has learned from it. The prompt is learned under L_denoise. What is kept is the tokens of the averaged
-    x; the original keeps x itself, and begins the average at noise instead of the first x.
+    of the original's of 512; whoever measures likeness by dlib must know that this method has learned from it. The
+    comparison gives it the world's face judge, where there is one. The prompt is learned under L_denoise. What is kept
+    is the tokens of the averaged x; the original keeps x itself, and begins the average at noise, not the first x.
     """
 
     name = "celeb-basis"

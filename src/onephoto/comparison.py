@@ -19,6 +19,7 @@ from onephoto.evaluate.plan import BASE, OURS, Plan, Variant, learning_settings,
 from onephoto.evaluate.prompt_sets import OBJECT
 from onephoto.evaluate.rows import CLASS_NOTE, Row
 from onephoto.evaluate.studies import Study, tokens_kept, with_class_word
+from onephoto.evaluate.tuning import variants_to_try
 from onephoto.generate.attend import Attended
 from onephoto.generate.draw import DrawSettings
 from onephoto.identity.file import IdentityFile
@@ -101,6 +102,16 @@ def weights_digest(backbone: Backbone) -> str:
         for tensor in module.state_dict().values():
             digest.update(tensor.flatten()[:64].float().cpu().numpy().tobytes())
     return digest.hexdigest()[:16]
+
+
+def tuning_plan(
+    backbone: Backbone, method: str, *, settings: DrawSettings, judge: str = "", faces: str = "", **fields: Any
+) -> Plan:  # fmt: skip
+    """A plan of one method about its settings for this model; arguments as in `compare_plan`."""
+    whole = compare_plan(backbone, [method], settings=settings, judge=judge, faces=faces, **fields)
+    # Numbers of variants are compared, so all must be of these people and prompts.
+    study = f"tuning of {method}: people {whole.people}, {len(whole.items())} prompts"
+    return replace(whole, variants=variants_to_try(whole.variants[1]), attention_people=0, study=study)
 
 
 def impossible(variant: Variant, count: int, subject: str) -> str:

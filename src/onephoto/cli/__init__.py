@@ -15,7 +15,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 for command in (
-    people.learn, people.generate, people.look, people.inspect, compare.compare, study.study, demo.demo,
+    people.learn, people.generate, people.look, people.inspect, compare.compare, study.study, study.tune, demo.demo,
 ):  # fmt: skip
     app.command()(command)
 app.command()(exchange.export)

@@ -1,4 +1,4 @@
-"""The paper's studies of our method, on development people of the world."""
+"""The paper's studies of our method, and tuning of any, on development people of the world."""
 
 from pathlib import Path
 from typing import Annotated
@@ -7,6 +7,7 @@ import typer
 
 from onephoto.cli.compare import asked, carried_out, names_of, opened, tables
 from onephoto.cli.people import Device, Guidance, Model, Steps, quiet
+from onephoto.errors import OnephotoError
 
 
 def study(
@@ -45,3 +46,50 @@ def study(
     page = write_study(question, results)
     typer.echo(question.sentence(question, results))
     typer.echo(page)
+
+
+def tune(
+    method: Annotated[str, typer.Argument(help="The method to tune.")],
+    out: Annotated[Path, typer.Argument(help="Folder for what is tried; one begun is gone on with.")],
+    people: Annotated[int, typer.Option(help="How many people.")] = 4,
+    first: Annotated[int, typer.Option(help="Seed of the first person.")] = 90_000,
+    prompts: Annotated[int, typer.Option(help="Prompts in all, from the three sets about a person in turn.")] = 10,
+    minutes: Annotated[float, typer.Option(help="Nothing is begun that would not end within these.")] = 30.0,
+    model: Model = "mini",
+    steps: Steps = 25,
+    guidance: Guidance = 5.0,
+    seed: int = 0,
+    device: Device = "cpu",
+) -> None:
+    """Try a method with other steps and learning rates on development people, and write the best to tuned.toml."""
+    quiet()
+    import time
+    from dataclasses import replace
+
+    from onephoto import comparison
+    from onephoto.evaluate.plan import take_up
+    from onephoto.evaluate.tuning import fits, forget, seconds_spent, spend, write_choice
+    from onephoto.generate.draw import DrawSettings
+
+    backbone, judges = opened(model, device)
+    plan = comparison.tuning_plan(
+        backbone, method, settings=DrawSettings(steps=steps, guidance=guidance), **names_of(judges),
+        people=tuple(range(first, first + people)), prompts_total=prompts, seed=seed, **asked(),
+    )  # fmt: skip
+    take_up(plan, out)
+    known = seconds_spent(out)
+    for variant in (one for one in plan.variants if one.name not in known):
+        if not fits(out, minutes):
+            typer.echo(f"{variant.name} and what follows are left out: {minutes:g} minutes would not do")
+            break
+        typer.echo(variant.name)
+        started = time.monotonic()
+        try:
+            carried_out(backbone, replace(plan, variants=(variant,)), out, judges)
+        except OnephotoError as error:
+            # A rate that is too high is an answer too.
+            typer.echo(f"{variant.name}: {error}")
+            forget(out, variant, plan.people)
+        spend(out, variant.name, time.monotonic() - started)
+    path = write_choice(tables(out), backbone.model_id)
+    typer.echo(path.read_text(encoding="utf-8") + str(path))

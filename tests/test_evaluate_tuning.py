@@ -1,0 +1,111 @@
+import json
+import tomllib
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from test_evaluate import BrightJudge
+from tiny import tiny_backbone
+from typer.testing import CliRunner
+
+from onephoto import comparison
+from onephoto.cli import app
+from onephoto.cli import compare as compare_command
+from onephoto.cli import study as study_command
+from onephoto.errors import SettingError
+from onephoto.evaluate.measure import Judges
+from onephoto.evaluate.plan import Variant
+from onephoto.evaluate.tuning import GRID, fits, scaled, seconds_spent, spend, variants_to_try
+from onephoto.generate.draw import DrawSettings
+from onephoto.methods import get_method, method_names
+
+
+class NamedJudge(BrightJudge):
+    name = "bright"
+
+
+def test_all_rates_and_all_steps_are_scaled_together() -> None:
+    learning = {"steps": 100, "word_steps": 10, "learning_rate": 0.002, "word_rate": 0.1, "batch_size": 8}
+    assert scaled(learning, 0.5, 3) == {
+        "steps": 50, "word_steps": 5, "learning_rate": 0.006, "word_rate": 0.3, "batch_size": 8,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("method", method_names())
+def test_what_is_tried_are_settings_of_the_method(method: str) -> None:
+    plan = comparison.tuning_plan(tiny_backbone("sd1"), method, settings=DrawSettings(steps=1), people=(1,))
+    assert len({variant.name for variant in plan.variants}) == len(plan.variants) == len(GRID)
+    for variant in plan.variants:
+        get_method(method).settings(**variant.learning)
+    assert plan.variants[0].learning == comparison.resolved(Variant(method, method)).learning
+
+
+def test_settings_that_come_out_equal_are_tried_once() -> None:
+    assert len(variants_to_try(Variant("sefi", "sefi", {"steps": 1, "learning_rate": 0.001}))) == 5
+
+
+def test_nothing_is_begun_that_would_not_end_in_time(tmp_path: Path) -> None:
+    assert fits(tmp_path, 0)
+    spend(tmp_path, "a", 100)
+    spend(tmp_path, "b", 50)
+    assert seconds_spent(tmp_path) == {"a": 100, "b": 50}
+    assert fits(tmp_path, 3.75) and not fits(tmp_path, 3.7)
+
+
+@pytest.fixture
+def tiny_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Commands that open the tiny model, and learn one or two steps."""
+    backbone = replace(tiny_backbone("sd1"), model_id="tiny")
+    opened = lambda *_, **__: (backbone, Judges(prompt=NamedJudge()))  # noqa: E731
+    for module in (compare_command, study_command):
+        monkeypatch.setattr(module, "opened", opened)
+    few = {name: {"steps": 2} for name in method_names()}
+    monkeypatch.setattr(comparison, "learning_settings", lambda model: few)
+
+
+def ran(*words: str) -> str:
+    return CliRunner().invoke(app, [*words, "--steps", "1"], catch_exceptions=False).output
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.usefixtures("tiny_command")
+def test_a_tuning_is_stopped_in_time_goes_on_and_names_its_best(tmp_path: Path) -> None:
+    asked = ("tune", "textual-inversion", str(tmp_path), "--people", "2", "--prompts", "3")
+    assert "left out" in ran(*asked, "--minutes", "0")
+    tried = seconds_spent(tmp_path)
+    assert list(tried) == ["textual-inversion-2-steps-at-0.002"]
+    ran(*asked, "--minutes", "1000")
+    assert len(seconds_spent(tmp_path)) == 6 and seconds_spent(tmp_path).items() >= tried.items()
+    text = (tmp_path / "tuned.toml").read_text()
+    chosen = tomllib.loads(text)["tiny"]["textual-inversion"]
+    assert set(chosen) == {"steps", "learning_rate"} and text.count("# textual-inversion-") == 6
+    assert len((tmp_path / "rows.csv").read_text().splitlines()) == 1 + 6 * 2 * 3
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.usefixtures("tiny_command")
+def test_settings_that_fail_are_told_and_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    learning = comparison.Learning
+
+    def failing(*given, **options):
+        if given[2].settings["learning_rate"] > 0.01:
+            raise SettingError("not finite")
+        return learning(*given, **options)
+
+    monkeypatch.setattr(comparison, "Learning", failing)
+    asked = ("tune", "textual-inversion", str(tmp_path), "--people", "1", "--prompts", "2")
+    assert "at-0.06: not finite" in ran(*asked, "--minutes", "1000")
+    assert (tmp_path / "tuned.toml").read_text().count("# textual-inversion-") == 3
+    with pytest.raises(SettingError, match="begun with another"):
+        ran(*asked, "--seed", "1")
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.usefixtures("tiny_command")
+def test_two_quick_runs_give_the_same_table(tmp_path: Path) -> None:
+    for name in ("first", "second"):
+        assert "report.html" in ran("compare", str(tmp_path / name), "--quick").replace("\n", "")
+    first, second = ((tmp_path / name / "rows.csv").read_bytes() for name in ("first", "second"))
+    assert first == second and len(first.splitlines()) == 1 + 4 * 3 * 10
+    record = json.loads((tmp_path / "first" / "run.json").read_text())
+    assert list(record["variants"]) == ["base", *method_names()[:3]]

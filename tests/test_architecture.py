@@ -6,7 +6,7 @@ import onephoto
 ROOT = Path(onephoto.__file__).parent
 ORDER = (
     {"errors"}, {"core", "world"}, {"backbone"}, {"identity"}, {"learn", "generate", "methods"}, {"look"}, {"evaluate"},
-    {"api"}, {"exchange", "comparison"}, {"base"}, {"cli"}, {"__main__"},
+    {"api"}, {"exchange", "comparison", "together"}, {"base"}, {"cli"}, {"__main__"},
 )  # fmt: skip
 RANK = {room: rank for rank, rooms in enumerate(ORDER) for room in rooms}
 

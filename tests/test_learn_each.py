@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from tiny import tiny_backbone
 from typer.testing import CliRunner
@@ -14,6 +15,7 @@ from onephoto.cli.sittings import name_from
 from onephoto.errors import IdentityFileError, SettingError
 from onephoto.identity.file import load
 from onephoto.identity.thumbnail import thumbnail_image, thumbnail_of
+from onephoto.learn.log import read
 
 
 @pytest.fixture(scope="module")
@@ -66,6 +68,37 @@ def test_alone_and_among_others_a_person_comes_out_the_same(model: Path, tmp_pat
     learn(model, photos[1], "--name", "bob", "--out", tmp_path / "alone.safetensors")
     among, alone = load(tmp_path / "bob.safetensors"), load(tmp_path / "alone.safetensors")
     assert among.tensors["tokens.text_encoder"].equal(alone.tensors["tokens.text_encoder"])
+
+
+def test_together_people_come_out_as_one_by_one_and_a_broken_photo_costs_no_other(model: Path, tmp_path: Path) -> None:
+    photos = [picture(tmp_path / "anna.png", 1), tmp_path / "broken.jpg", picture(tmp_path / "bob.png", 2)]
+    photos[1].write_bytes(b"no picture")
+    for count in (1, 3):
+        result = learn(model, "--each", *photos, "--out", tmp_path / str(count), "--together", count)
+        assert result.exit_code == 2 and "broken.jpg: not a whole picture" in result.stderr
+    for name in ("anna", "bob"):
+        alone, among = (load(tmp_path / str(count) / f"{name}.safetensors") for count in (1, 3))
+        rows = "tokens.text_encoder"
+        torch.testing.assert_close(among.tensors[rows], alone.tensors[rows], rtol=1e-3, atol=1e-4)
+        assert among.metadata["seed"] == alone.metadata["seed"] and among.metadata["steps"] == 2
+        records = [read(tmp_path / str(count) / f"{name}.log.jsonl") for count in (1, 3)]
+        assert [record["step"] for record in records[1]] == [record["step"] for record in records[0]] == [1, 2]
+
+
+def test_when_one_of_a_batch_fails_the_others_are_learned_alone(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photos = [picture(tmp_path / f"{name}.png", seed) for seed, name in enumerate(("anna", "bob"))]
+
+    def broken(*arguments: object) -> None:
+        raise SettingError("step 1: loss is not finite")
+
+    monkeypatch.setattr("onephoto.together.joint_losses", broken)
+    result = learn(model, "--each", *photos, "--out", tmp_path / "people", "--together", 2)
+    assert result.exit_code == 0
+    assert sorted(file.name for file in (tmp_path / "people").glob("*.safetensors")) == [
+        "anna.safetensors", "bob.safetensors",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(

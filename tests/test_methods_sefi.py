@@ -109,11 +109,11 @@ def test_with_queries_detached_the_attention_loss_trains_k_tokens_alone(
 
 
 def test_without_weight_nothing_is_recorded(backbone: Backbone, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(layers: object) -> None:
+    def refuse(*layers: object) -> None:
         raise AssertionError("recording")
 
-    monkeypatch.setattr(sefi, "recording", refuse)
     monkeypatch.setattr(sefi, "project_keys", refuse)
+    assert learner(backbone, attention_weight=0).recorded() == ()
     losses = learner(backbone, attention_weight=0).loss(drawn(backbone))
     assert set(losses) == {"loss", "denoising"}
 

@@ -16,7 +16,8 @@ from torch import Tensor
 from onephoto.backbone.hooks import CrossAttentionLayer, conditioned, cross_attention_layers, uncompiled
 from onephoto.backbone.prompts import Conditioning
 from onephoto.backbone.refusals import refusal, refuse_checkpoint, refuse_family
-from onephoto.core.packing import pack
+from onephoto.core.packing import Routing, pack, selected
+from onephoto.core.stages import stage_index
 from onephoto.errors import ModelError
 
 __all__ = ["Backbone", "CrossAttentionLayer", "load_backbone", "wrap_pipeline"]
@@ -160,15 +161,20 @@ class Backbone:
 
     def predict(self, noisy: Tensor, t: Tensor, conditioning: Conditioning) -> Tensor:
         """Predict under one prompt, each sample at its own timestep: (B, c, h, w), (B,) -> (B, c, h, w)."""
-        contexts = conditioning.contexts.to(self.dtype)
-        packed = pack(contexts[None]).expand(len(noisy), -1, -1)
+        stage = stage_index(t, conditioning.routing.num_stages, self.num_timesteps)
+        return self.predict_each(noisy, t, conditioning, stage)
+
+    def predict_each(self, noisy: Tensor, t: Tensor, conditioning: Conditioning, stage: Tensor) -> Tensor:
+        """The same, but each sample reads the routing's row that `stage` (B,), long, says, whatever its timestep."""
+        contexts = selected(conditioning.contexts.to(self.dtype), conditioning.routing, stage)
+        own = torch.arange(contexts.shape[1])[None]
         height, width = (side * self.pixels_per_latent for side in noisy.shape[-2:])
         added = self.added_conditions(conditioning, len(noisy), size=(height, width))
         with conditioned(
-            self.unet, self.layers, conditioning.routing, length=self.max_length, num_timesteps=self.num_timesteps,
-            num_contexts=len(contexts),
+            self.unet, self.layers, Routing(own[:, ::2], own[:, 1::2]), length=self.max_length,
+            num_timesteps=self.num_timesteps, num_contexts=contexts.shape[1],
         ):  # fmt: skip
-            return self.unet(noisy.to(self.dtype), t, encoder_hidden_states=packed, **added).sample
+            return self.unet(noisy.to(self.dtype), t, encoder_hidden_states=pack(contexts), **added).sample
 
 
 def _rows(encoder: Any, ids: Tensor) -> Tensor:

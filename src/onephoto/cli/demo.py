@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from onephoto.cli.people import Device, Model, Steps, learned, loaded, quiet
+from onephoto.cli.each import learned
+from onephoto.cli.people import Device, Model, Steps, loaded, quiet
 from onephoto.errors import PhotoError
 
 if TYPE_CHECKING:

@@ -8,21 +8,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from onephoto.cli.each import finish, learn_each, prepared
 from onephoto.cli.places import checked, photos_of, regions_of, strengths_of
-from onephoto.cli.sittings import Sitting, one_sitting, sittings_of_each
-from onephoto.errors import OnephotoError, SettingError
+from onephoto.cli.sittings import one_sitting, sittings_of_each
+from onephoto.errors import SettingError
 from onephoto.methods import method_names
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from onephoto.api import Learning, LearnRequest
     from onephoto.backbone.load import Backbone
     from onephoto.generate.draw import DrawSettings
     from onephoto.identity.file import IdentityFile
-
-SAVE_EVERY = 50
-"""Steps between checkpoints."""
 
 Model = Annotated[str, typer.Option(help="mini, mini-xl, a folder, a .safetensors checkpoint, or a hub id.")]
 Device = Annotated[str, typer.Option(help="cpu, cuda or mps.")]
@@ -40,6 +37,9 @@ def learn(
     each: Annotated[
         bool, typer.Option("--each", help="Each photo is another person, named after its file; --out is a folder.")
     ] = False,
+    together: Annotated[
+        int | None, typer.Option(min=1, help="People in one batch with --each; 8 on embedded models, else 1.")
+    ] = None,
     model: Model = "mini",
     subject: Annotated[str, typer.Option(help="Class word: person, dog, car...")] = "person",
     method: Annotated[str, typer.Option(help=f"One of {', '.join(method_names())}.")] = "sefi",
@@ -66,6 +66,7 @@ def learn(
     """Learn one person from one photo into one small file; with --each, one person from each photo."""
     quiet()
     from onephoto.api import LearnRequest
+    from onephoto.together import Together
 
     if each and (name is not None or box is not None):
         raise SettingError("--each takes names from the files and finds each face; leave --name and --box out")
@@ -82,66 +83,14 @@ def learn(
         for sitting in sittings
     ]  # fmt: skip
     backbone, marked = loaded(model, device, dtype), _box(box)
-    failed = []
-    for sitting, request in zip(sittings, requests, strict=True):
-        if each and sitting.target.exists():
-            typer.echo(f"{sitting.target}: there already, so left as it is; delete it to learn <{sitting.name}> again")
-            continue
-        try:
-            _learn_one(backbone, sitting, request, box=marked, crop=crop, resume=resume)
-        except OnephotoError as error:
-            if not each:
-                raise
-            failed.append(error)
+    tasks = list(zip(sittings, requests, strict=True))
+    if not each:
+        finish(Together([prepared(backbone, *tasks[0], box=marked, crop=crop, resume=resume)]), sittings)
+        return
+    failed = learn_each(backbone, tasks, crop=crop, resume=resume, together=together)
     if failed:
         typer.echo("\n".join(f"onephoto: {error}" for error in failed), err=True)
         raise typer.Exit(2)
-
-
-def _learn_one(
-    backbone: "Backbone", sitting: Sitting, request: "LearnRequest", *, box: tuple[int, int, int, int] | None,
-    crop: bool, resume: bool,
-) -> None:  # fmt: skip
-    """Learn a sitting's person and write the file."""
-    from rich.console import Console
-
-    from onephoto.api import Learning
-    from onephoto.identity.file import save
-    from onephoto.identity.photo import read_photo
-
-    size = request.size or backbone.image_size
-    photos = [
-        read_photo(photo, size=size, box=box, crop=crop, subject=request.subject).image for photo in sitting.photos
-    ]
-    state = sitting.target.with_suffix(".checkpoint")
-    # Some methods first draw hundreds of pictures of the class.
-    with Console(stderr=True).status("getting ready"):
-        learning = Learning(backbone, photos, request, checkpoint_path=state, resume=resume)
-    save(sitting.target, learned(learning, sitting.target.with_suffix(".log.jsonl")))
-    state.unlink(missing_ok=True)
-    typer.echo(f"{sitting.target}: <{request.name.lower()}> learned")
-
-
-def learned(learning: "Learning", log_path: Path | None = None) -> "IdentityFile":
-    """Learn with a progress bar, a log line a step and checkpoints; Ctrl-C saves the run and exits with code 130."""
-    from rich.progress import Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-
-    from onephoto.learn import log
-    from onephoto.learn.stop import stop_on_interrupt
-
-    columns = (*Progress.get_default_columns()[:3], TimeElapsedColumn(), TimeRemainingColumn())
-    with stop_on_interrupt() as asked, Progress(*columns, TextColumn("loss {task.fields[loss]}")) as bar:
-        task = bar.add_task("learning", total=learning.steps, loss="-")
-        for report in learning:
-            if log_path is not None:
-                log.append(log_path, {"step": report.step, **report.losses})
-            bar.update(task, completed=report.step, loss=f"{report.losses['loss']:.4f}")
-            if asked() or report.step % SAVE_EVERY == 0:
-                learning.save()
-            if asked():
-                typer.echo("stopped; the same command with --resume goes on", err=True)
-                raise typer.Exit(130)
-    return learning.identity()
 
 
 def generate(

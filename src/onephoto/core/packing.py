@@ -70,3 +70,12 @@ def select(contexts: Tensor, routing: Routing, stage: Tensor, layer: int) -> tup
     column = layer if routing.key.shape[1] > 1 else 0
     sample = torch.arange(contexts.shape[0], device=contexts.device)
     return contexts[sample, routing.key[stage, column]], contexts[sample, routing.value[stage, column]]
+
+
+def selected(contexts: Tensor, routing: Routing, stage: Tensor) -> Tensor:
+    """What makes K and V of each sample, layer after layer: contexts (U, L, C) that all share and the samples' stages
+    (B,), long -> (B, 2 N, L, C).
+    """
+    tables = routing.to(contexts.device)
+    stage = stage.to(contexts.device)
+    return contexts[torch.stack([tables.key[stage], tables.value[stage]], dim=-1).flatten(1)]

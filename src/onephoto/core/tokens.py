@@ -1,6 +1,6 @@
 """The learned tokens of a pseudo-word, and the small module that they come out of."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -68,6 +68,28 @@ class TokenTable:
         used = torch.cat([self.key[stages], self.value[stages]]).unique()
         vectors, bypass = _rows(self.vectors, used), self.bypass and _rows(self.bypass, used)
         return TokenTable(vectors, _renumbered(self.key, used), _renumbered(self.value, used), bypass)
+
+
+def joined(tables: Sequence[TokenTable]) -> TokenTable:
+    """Several people's tables as one, their stages one behind the other: stage s of the second is row S + s.
+
+    All have as many tokens and layers. Raises SettingError when only some have a bypass.
+    """
+    bypasses = [table.bypass for table in tables]
+    if len({bypass is None for bypass in bypasses}) > 1:
+        raise SettingError("people with and without a bypass cannot share a batch; learn them one by one")
+    counts = [len(next(iter(table.vectors.values()))) for table in tables]
+    firsts = [sum(counts[:place]) for place in range(len(counts))]
+    return TokenTable(
+        _stacked([table.vectors for table in tables]),
+        torch.cat([table.key + first for table, first in zip(tables, firsts, strict=True)]),
+        torch.cat([table.value + first for table, first in zip(tables, firsts, strict=True)]),
+        _stacked([bypass for bypass in bypasses if bypass is not None]) or None,
+    )
+
+
+def _stacked(parts: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    return {name: torch.cat([part[name] for part in parts]) for name in parts[0]} if parts else {}
 
 
 def _rows(variants: Mapping[str, Tensor], used: Tensor) -> dict[str, Tensor]:

@@ -1,6 +1,7 @@
 """The learning loop, in one screen; it knows neither the method that it trains nor any file."""
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import partial
@@ -36,6 +37,17 @@ class StepReport:
     state: Callable[[], State]
 
 
+@dataclass
+class Learner:
+    """One person in training: the method, its batches and its source of chance, its optimiser and each group's rate."""
+
+    method: Method
+    draw_batch: DrawBatch
+    generator: torch.Generator
+    optimizer: torch.optim.Optimizer
+    rates: list[float]
+
+
 def fit(
     method: Method,
     draw_batch: DrawBatch,
@@ -46,31 +58,66 @@ def fit(
     weight_decay: float = 0.0,
     warmup: int = 0,
     start: State | None = None,
+    within: Callable[[], AbstractContextManager[None]] = nullcontext,
 ) -> Iterator[StepReport]:
     """Learn, a step at each `next`, until `steps` are done in all.
 
     draw_batch takes the step's number, from 0, and the generator, the only source of chance. A run started from a State
     repeats the uninterrupted one bit for bit. Whoever iterates saves, logs and stops; it may stop at any report.
     learning_rate is that of parameters which the method gives no rate of their own; warm-up scales all rates alike.
-    Between steps the backbone is as it was. Raises SettingError when the loss or a gradient is not finite, before the
-    step can spoil the parameters.
+    Each step's passes run in a context of `within`; between steps the backbone is as it was. Raises SettingError when
+    the loss or a gradient is not finite, before the step can spoil the parameters.
     """
-    optimizer = torch.optim.AdamW(method.parameters(), lr=learning_rate, weight_decay=weight_decay)
-    rates = [group["lr"] for group in optimizer.param_groups]
-    done = 0 if start is None else resume(start, method, optimizer, generator)
+    learner = learner_of(method, draw_batch, generator, learning_rate=learning_rate, weight_decay=weight_decay)
+    done = 0 if start is None else resume(start, learner)
+    reports = fit_together(
+        [learner], lambda batches: [method.loss(batches[0])], steps=steps, learning_rate=learning_rate, warmup=warmup,
+        done=done, within=within,
+    )  # fmt: skip
+    for (report,) in reports:
+        yield report
+
+
+def fit_together(
+    learners: Sequence[Learner],
+    losses_of: Callable[[list[Batch]], list[dict[str, Tensor]]],
+    *,
+    steps: int,
+    learning_rate: float,
+    warmup: int = 0,
+    done: int = 0,
+    within: Callable[[], AbstractContextManager[None]] = nullcontext,
+) -> Iterator[list[StepReport]]:
+    """The same for several people of `done` steps each, whose losses of a step come from one call; a report for each.
+
+    Nobody has parameters of another, so the sum of all losses gives each the gradients of their own.
+    """
     for step in range(done, steps):
-        batch = draw_batch(step, generator)
-        losses = method.loss(batch)
-        values = finite_values(losses, step)
-        optimizer.zero_grad()
-        losses["loss"].backward()
-        refuse_broken_gradients(optimizer, step)
+        batches = [learner.draw_batch(step, learner.generator) for learner in learners]
+        for learner in learners:
+            learner.optimizer.zero_grad()
+        with within():
+            losses = losses_of(batches)
+            values = [finite_values(own, step) for own in losses]
+            torch.stack([own["loss"] for own in losses]).sum().backward()
+        for learner in learners:
+            refuse_broken_gradients(learner.optimizer, step)
         warm = min(1.0, (step + 1) / (warmup + 1))
-        set_learning_rates(optimizer, [warm * rate for rate in rates])
-        optimizer.step()
-        yield StepReport(
-            step + 1, values, warm * learning_rate, partial(capture, step + 1, method, optimizer, generator)
-        )
+        for learner in learners:
+            set_learning_rates(learner.optimizer, [warm * rate for rate in learner.rates])
+            learner.optimizer.step()
+        yield [
+            StepReport(step + 1, own, warm * learning_rate, partial(capture, step + 1, learner))
+            for own, learner in zip(values, learners, strict=True)
+        ]
+
+
+def learner_of(
+    method: Method, draw_batch: DrawBatch, generator: torch.Generator, *, learning_rate: float, weight_decay: float
+) -> Learner:
+    """A person at the beginning."""
+    optimizer = torch.optim.AdamW(method.parameters(), lr=learning_rate, weight_decay=weight_decay)
+    return Learner(method, draw_batch, generator, optimizer, [group["lr"] for group in optimizer.param_groups])
 
 
 def set_learning_rates(optimizer: torch.optim.Optimizer, rates: Sequence[float]) -> None:
@@ -98,15 +145,15 @@ def refuse_broken_gradients(optimizer: torch.optim.Optimizer, step: int) -> None
         raise SettingError(f"step {step + 1}: a gradient is not finite; learn in float32 or bfloat16")
 
 
-def capture(step: int, method: Method, optimizer: torch.optim.Optimizer, generator: torch.Generator) -> State:
+def capture(step: int, learner: Learner) -> State:
     """A copy of everything as it stands after `step` steps."""
-    kept = {name: tensor.detach().clone() for name, tensor in method.state_dict().items()}
-    return State(step, kept, deepcopy(optimizer.state_dict()), generator.get_state())
+    kept = {name: tensor.detach().clone() for name, tensor in learner.method.state_dict().items()}
+    return State(step, kept, deepcopy(learner.optimizer.state_dict()), learner.generator.get_state())
 
 
-def resume(start: State, method: Method, optimizer: torch.optim.Optimizer, generator: torch.Generator) -> int:
+def resume(start: State, learner: Learner) -> int:
     """Everything as it stood in a captured state; the number of steps done."""
-    method.load_state_dict(start.method)
-    optimizer.load_state_dict(start.optimizer)
-    generator.set_state(start.generator)
+    learner.method.load_state_dict(start.method)
+    learner.optimizer.load_state_dict(start.optimizer)
+    learner.generator.set_state(start.generator)
     return start.step

@@ -11,12 +11,13 @@ from torch.nn import functional
 
 from onephoto.backbone.known_names import known_names, name_vectors
 from onephoto.backbone.load import Backbone
-from onephoto.backbone.method import Batch, MethodSpec
+from onephoto.backbone.method import MethodSpec
 from onephoto.core.tokens import TokenTable
 from onephoto.errors import PhotoError, SettingError
 from onephoto.identity.faces import face_vector
 from onephoto.methods.embedding import (
     EmbeddingMethod,
+    Pass,
     read_single_table,
     require_one_encoder,
     single_table,
@@ -137,11 +138,10 @@ class CelebBasis(EmbeddingMethod):
         """The tokens of x as it stands, which learning sees."""
         return single_table({self.encoder: self.basis.tokens(self.coefficients(self.face))})
 
-    def loss(self, batch: Batch) -> dict[str, Tensor]:
+    def losses(self, seen: Pass) -> dict[str, Tensor]:
         """L_denoise; the average follows x once for each sample, as in the original."""
-        losses = super().loss(batch)
-        self.coefficients.follow(self.face, self.decay ** len(batch.latents))
-        return losses
+        self.coefficients.follow(self.face, self.decay ** len(seen.batch.latents))
+        return super().losses(seen)
 
     def tensors(self) -> dict[str, Tensor]:
         """The tokens of the average: "tokens.<encoder>" (n, width)."""

@@ -7,10 +7,10 @@ from torch import Tensor
 
 from onephoto.backbone.known_names import known_names, name_vectors
 from onephoto.backbone.load import Backbone
-from onephoto.backbone.method import Batch, MethodSpec
+from onephoto.backbone.method import MethodSpec
 from onephoto.backbone.prompts import encode
 from onephoto.errors import SettingError
-from onephoto.methods.embedding import LearnedRows, read_single_table, require_one_encoder, single_table
+from onephoto.methods.embedding import LearnedRows, Pass, read_single_table, require_one_encoder, single_table
 from onephoto.methods.recipe import PSEUDO_WORD, WORD, Recipe
 
 
@@ -67,9 +67,9 @@ class CrossInitialization(LearnedRows):
         (self.encoder,) = backbone.encoder_names
         super().__init__(backbone, {self.encoder: self.start}, subject=subject, settings=settings)
 
-    def loss(self, batch: Batch) -> dict[str, Tensor]:
+    def losses(self, seen: Pass) -> dict[str, Tensor]:
         """L_denoise and the weighted pull, which stands unweighted as "pull"."""
-        denoise, distance = super().loss(batch)["denoising"], pull(self.vectors[self.encoder], self.start)
+        denoise, distance = seen.denoising, pull(self.vectors[self.encoder], self.start)
         return {"loss": denoise + self.pull_weight * distance, "denoising": denoise, "pull": distance}
 
 

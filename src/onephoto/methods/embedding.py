@@ -1,7 +1,8 @@
 """What methods that learn tokens alone have in common: everything but where their tokens come from."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from typing import Any
 from zlib import crc32
 
@@ -9,14 +10,29 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import skip_init
 
-from onephoto.backbone.load import Backbone
+from onephoto.backbone.hooks import Records, recording
+from onephoto.backbone.load import Backbone, CrossAttentionLayer
 from onephoto.backbone.method import Batch
-from onephoto.backbone.prompts import Conditioning, encode
+from onephoto.backbone.prompts import Conditioning, Word, encode
 from onephoto.core.plain import embedding_table
-from onephoto.core.tokens import TokenTable
+from onephoto.core.stages import stage_index
+from onephoto.core.tokens import TokenTable, joined
 from onephoto.errors import IdentityFileError, ModelError
 from onephoto.identity.embeddings import read_embedding
-from onephoto.methods.recipe import PSEUDO_WORD, WORD, Recipe, by_encoder, denoising, learning_prompt
+from onephoto.methods.recipe import PSEUDO_WORD, WORD, Recipe, by_encoder, learning_prompt, squared_errors
+
+
+@dataclass(frozen=True)
+class Pass:
+    """What a pass through the U-Net says of one person's batch.
+
+    L_denoise, the batch, the prompt's words, and queries and keys of the layers that were asked for.
+    """
+
+    denoising: Tensor
+    batch: Batch
+    words: tuple[Word, ...]
+    records: Records
 
 
 class EmbeddingMethod:
@@ -49,9 +65,16 @@ class EmbeddingMethod:
         return encode(self.backbone, self.prompt.format(PSEUDO_WORD), {WORD: table}, classes={WORD: self.subject})
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
-        """L_denoise."""
-        denoise = denoising(self.backbone, batch, self.conditioning(self.table_for(batch)))
-        return {"loss": denoise, "denoising": denoise}
+        """The losses of a batch, from a pass of its own."""
+        return joint_losses([self], [batch])[0]
+
+    def recorded(self) -> tuple[CrossAttentionLayer, ...]:
+        """The layers whose queries and keys the losses need."""
+        return ()
+
+    def losses(self, seen: Pass) -> dict[str, Tensor]:
+        """L_denoise, and what a method adds to it, from a pass through the U-Net."""
+        return {"loss": seen.denoising, "denoising": seen.denoising}
 
     def patched(self) -> AbstractContextManager[None]:
         """Nothing: the backbone stays as it is."""
@@ -68,6 +91,34 @@ class EmbeddingMethod:
     def tensors(self) -> dict[str, Tensor]:
         """What the identity file keeps: detached, on the CPU, float32."""
         raise NotImplementedError
+
+
+def joint_losses(methods: Sequence[EmbeddingMethod], batches: Sequence[Batch]) -> list[dict[str, Tensor]]:
+    """The losses of several people, each of their own batch, from one pass through text encoder and U-Net.
+
+    The methods are of one kind, backbone, subject and prompt. What a person learns is as if alone, but for rounding:
+    no sample sees another in a frozen model.
+    """
+    first = methods[0]
+    tables = [method.table_for(batch) for method, batch in zip(methods, batches, strict=True)]
+    stages, row = [], 0
+    for table, batch in zip(tables, batches, strict=True):
+        stages.append(row + stage_index(batch.timesteps, table.num_stages, first.backbone.num_timesteps))
+        row += table.num_stages
+    conditioning = first.conditioning(joined(tables) if len(tables) > 1 else tables[0])
+    whole = Batch(
+        torch.cat([batch.latents for batch in batches]),
+        torch.cat([batch.noise for batch in batches]),
+        torch.cat([batch.timesteps for batch in batches]),
+    )
+    with recording(first.recorded()) as records:
+        errors = squared_errors(first.backbone, whole, conditioning, torch.cat(stages))
+    found, start = [], 0
+    for method, batch in zip(methods, batches, strict=True):
+        own = slice(start, start := start + len(batch.latents))
+        queries, keys = ([part[own] for part in parts] for parts in (records.queries, records.keys))
+        found.append(method.losses(Pass(errors[own].mean(), batch, conditioning.words, Records(queries, keys))))
+    return found
 
 
 class LearnedRows(EmbeddingMethod):

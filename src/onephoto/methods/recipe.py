@@ -8,7 +8,8 @@ from torch import Tensor
 from onephoto.backbone.load import Backbone
 from onephoto.backbone.method import Batch
 from onephoto.backbone.prompts import Conditioning
-from onephoto.core.denoising import add_noise, denoising_loss, denoising_target
+from onephoto.core.denoising import add_noise, denoising_target
+from onephoto.core.stages import stage_index
 from onephoto.errors import IdentityFileError, SettingError
 
 # Class words whose instances have the face that the first prompt below asks for.
@@ -55,10 +56,16 @@ def learning_prompt(recipe: Recipe, subject: str) -> str:
 
 def denoising(backbone: Backbone, batch: Batch, conditioning: Conditioning) -> Tensor:
     """L_denoise of a batch under a prompt, a float32 scalar: one pass through the U-Net."""
+    stage = stage_index(batch.timesteps, conditioning.routing.num_stages, backbone.num_timesteps)
+    return squared_errors(backbone, batch, conditioning, stage).mean()
+
+
+def squared_errors(backbone: Backbone, batch: Batch, conditioning: Conditioning, stage: Tensor) -> Tensor:
+    """What L_denoise is the mean of, (B, c, h, w), float32; `stage` as in `Backbone.predict_each`."""
     clean, noise, t = batch.latents, batch.noise, batch.timesteps
     noisy = add_noise(clean, noise, backbone.alphas_cumprod, t)
     target = denoising_target(clean, noise, backbone.alphas_cumprod, t, backbone.prediction_type)
-    return denoising_loss(backbone.predict(noisy, t, conditioning), target)
+    return (backbone.predict_each(noisy, t, conditioning, stage).float() - target.float()).square()
 
 
 def by_encoder(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from onephoto.backbone.hooks import Records, project_keys, recording
+from onephoto.backbone.hooks import Records, project_keys
 from onephoto.backbone.load import Backbone, CrossAttentionLayer
 from onephoto.backbone.method import Batch, MethodSpec
 from onephoto.backbone.prompts import encode_plain
@@ -16,8 +16,8 @@ from onephoto.core.attention_maps import merge_columns
 from onephoto.core.stages import stage_index
 from onephoto.core.tokens import TokenModule, TokenTable, class_rows
 from onephoto.errors import IdentityFileError, SettingError
-from onephoto.methods.embedding import EmbeddingMethod, starting_rows, token_tensors
-from onephoto.methods.recipe import PSEUDO_WORD, Recipe, by_encoder, denoising
+from onephoto.methods.embedding import EmbeddingMethod, Pass, starting_rows, token_tensors
+from onephoto.methods.recipe import PSEUDO_WORD, Recipe, by_encoder
 
 # In latents smaller than this, maps at factor 4 are too coarse to place a face in: 4 x 4 of a 16 x 16 latent.
 SMALL_LATENT = 32
@@ -160,19 +160,19 @@ class Sefi(EmbeddingMethod):
         """The tokens of the batch's stages."""
         return self.table().at(stage_index(batch.timesteps, self.settings.num_stages, self.backbone.num_timesteps))
 
-    def loss(self, batch: Batch) -> dict[str, Tensor]:
+    def recorded(self) -> tuple[CrossAttentionLayer, ...]:
+        """The layers of the attention loss; none at lambda = 0."""
+        return self.anchor.layers if self.anchor else ()
+
+    def losses(self, seen: Pass) -> dict[str, Tensor]:
         """L = L_denoise + lambda * L_attn; at lambda = 0 nothing is recorded and there is no "attention"."""
-        target = self.conditioning(self.table_for(batch))
         if self.anchor is None:
-            denoise = denoising(self.backbone, batch, target)
-            return {"loss": denoise, "denoising": denoise}
-        with recording(self.anchor.layers) as records:
-            denoise = denoising(self.backbone, batch, target)
-        columns = next(word.columns for word in target.words if word.text == PSEUDO_WORD)
+            return super().losses(seen)
+        columns = next(word.columns for word in seen.words if word.text == PSEUDO_WORD)
         loss_of = LOSSES[self.settings.attention_words]
-        attention = loss_of(self.anchor, records, columns, detach_queries=self.settings.detach_queries)
-        loss = denoise + self.settings.attention_weight * attention
-        return {"loss": loss, "denoising": denoise, "attention": attention}
+        attention = loss_of(self.anchor, seen.records, columns, detach_queries=self.settings.detach_queries)
+        loss = seen.denoising + self.settings.attention_weight * attention
+        return {"loss": loss, "denoising": seen.denoising, "attention": attention}
 
     @torch.no_grad()
     def tensors(self) -> dict[str, Tensor]:

@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields, replace
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from onephoto.backbone.attention import learning_attention
 from onephoto.backbone.load import Backbone, load_backbone, wrap_pipeline
 from onephoto.backbone.method import MethodSpec, WeightChange
 from onephoto.backbone.prompts import is_name, names_in
@@ -114,6 +116,7 @@ class Learning:
             weight_decay=self.settings.weight_decay,
             warmup=self.settings.warmup,
             start=self.start,
+            within=partial(learning_attention, self.backbone),
         )
         for report in reports:
             self.report = report

@@ -5,6 +5,7 @@ from functools import partial
 from itertools import groupby
 
 from onephoto.api import Learning
+from onephoto.backbone.attention import learning_attention
 from onephoto.learn.fit import StepReport, fit_together, learner_of, resume
 from onephoto.methods.embedding import EmbeddingMethod, joint_losses
 
@@ -40,6 +41,7 @@ class Together:
         reports = fit_together(
             learners, partial(joint_losses, methods), steps=self.steps,
             learning_rate=first.settings.learning_rate, warmup=first.settings.warmup, done=steps_done(first),
+            within=partial(learning_attention, first.backbone),
         )  # fmt: skip
         for own in reports:
             for learning, report in zip(self.learnings, own, strict=True):

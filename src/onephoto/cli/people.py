@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 Model = Annotated[str, typer.Option(help="mini, mini-xl, a folder, a .safetensors checkpoint, or a hub id.")]
 Device = Annotated[str, typer.Option(help="cpu, cuda or mps.")]
-Precision = Annotated[str, typer.Option(help="float32, bfloat16 or float16.")]
+Precision = Annotated[str, typer.Option(help="float32, bfloat16, float16, or auto: bfloat16 where it is fast.")]
 Identities = Annotated[list[Path] | None, typer.Option("--identity", "-i", help="Identity file; may be repeated.")]
 Steps = Annotated[int, typer.Option(help="Denoising steps.")]
 Guidance = Annotated[float, typer.Option(help="Guidance scale.")]
@@ -210,14 +210,14 @@ def loaded(model: str, device: str, dtype: str) -> "Backbone":
     import torch
 
     quiet()
-    from onephoto.backbone.load import load_backbone
+    from onephoto.backbone.load import fast_dtype, load_backbone
 
-    precisions = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-    if dtype not in precisions:
-        raise SettingError(f"--dtype {dtype} is not one of {', '.join(precisions)}")
     if device == "cuda" and not torch.cuda.is_available():
         raise SettingError("--device cuda: torch sees no CUDA device here; use --device cpu")
-    return load_backbone(model, device=device, dtype=precisions[dtype])
+    precisions = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+    if dtype != "auto" and dtype not in precisions:
+        raise SettingError(f"--dtype {dtype} is not one of {', '.join(precisions)}, auto")
+    return load_backbone(model, device=device, dtype=precisions.get(dtype) or fast_dtype(device))
 
 
 def quiet() -> None:

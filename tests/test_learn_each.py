@@ -101,6 +101,15 @@ def test_when_one_of_a_batch_fails_the_others_are_learned_alone(
     ]  # fmt: skip
 
 
+def test_a_preset_gives_way_to_what_is_said_and_is_refused_where_there_is_none(model: Path, tmp_path: Path) -> None:
+    photo, out = picture(tmp_path / "anna.png", 1), tmp_path / "anna.safetensors"
+    options = ("--model", model, "--no-crop", "--name", "anna", "--out", out, "--preset", "fast")
+    result = CliRunner().invoke(app, ["learn", str(photo), *map(str, options), "--steps", "1"])
+    assert result.exit_code == 0 and load(out).metadata["settings"]["steps"] == 1
+    with pytest.raises(SettingError, match="textual-inversion has no preset 'fast'; it has default"):
+        raise learn(model, photo, "--name", "anna", "--preset", "fast").exception
+
+
 @pytest.mark.parametrize(
     ("stem", "name"),
     [

@@ -118,6 +118,15 @@ def test_without_weight_nothing_is_recorded(backbone: Backbone, monkeypatch: pyt
     assert set(losses) == {"loss", "denoising"}
 
 
+def test_presets_are_settings_and_the_default_is_none() -> None:
+    assert sefi.SPEC.preset("default") == {}
+    fast, paper = (SefiSettings(**sefi.SPEC.preset(name)) for name in ("fast", "paper"))
+    assert fast.steps < SefiSettings().steps
+    assert (paper.num_stages, paper.attention_weight, paper.attention_words) == (5, 0.003, "all")
+    with pytest.raises(SettingError, match="no preset 'slow'; it has default, paper, fast"):
+        sefi.SPEC.preset("slow")
+
+
 def test_a_class_word_of_two_tokens_meets_one_column() -> None:
     """Queries that look at one column each: V*, either half of the class word, or a later token; all cost nothing."""
     query = 50 * torch.eye(4)[None, None]

@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
 from onephoto.core.tokens import TokenTable
+from onephoto.errors import SettingError
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,7 @@ class MethodSpec:
     table does.
     sees_photos: whether build also takes the photos themselves, as photos=, and not their latents alone, and what sees
     the face in them, as network=, None for the method's own.
+    presets: settings that go together, by name.
     """
 
     name: str
@@ -75,3 +77,11 @@ class MethodSpec:
     settings: type
     change: WeightChange | None = None
     sees_photos: bool = False
+    presets: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    def preset(self, name: str) -> dict[str, Any]:
+        """The settings that a preset changes, none for "default"; raises SettingError naming those that there are."""
+        known = {"default": {}, **self.presets}
+        if name not in known:
+            raise SettingError(f"{self.name} has no preset {name!r}; it has {', '.join(known)}")
+        return dict(known[name])

@@ -12,7 +12,7 @@ from onephoto.cli.each import finish, learn_each, prepared
 from onephoto.cli.places import checked, photos_of, regions_of, strengths_of
 from onephoto.cli.sittings import one_sitting, sittings_of_each
 from onephoto.errors import SettingError
-from onephoto.methods import method_names
+from onephoto.methods import get_method, method_names
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,6 +43,7 @@ def learn(
     model: Model = "mini",
     subject: Annotated[str, typer.Option(help="Class word: person, dog, car...")] = "person",
     method: Annotated[str, typer.Option(help=f"One of {', '.join(method_names())}.")] = "sefi",
+    preset: Annotated[str, typer.Option(help="Settings that go together (sefi): default, paper, fast.")] = "default",
     out: Annotated[Path | None, typer.Option(help="Identity file to write; NAME.safetensors unless given.")] = None,
     steps: Annotated[int | None, typer.Option(help="Updates.")] = None,
     learning_rate: Annotated[float | None, typer.Option(help="AdamW's rate.")] = None,
@@ -71,10 +72,12 @@ def learn(
     if each and (name is not None or box is not None):
         raise SettingError("--each takes names from the files and finds each face; leave --name and --box out")
     sittings = sittings_of_each(photos, out or Path()) if each else [one_sitting(photos, name, out)]
-    settings = {
+    given = {
         "steps": steps, "learning_rate": learning_rate, "attention_weight": attention_weight, "num_stages": num_stages,
         "start": None if start is None else str(start),
     }  # fmt: skip
+    chosen = get_method(method).preset(preset)
+    settings = chosen | {key: value for key, value in given.items() if value is not None}
     requests = [
         LearnRequest(
             name=sitting.name, subject=subject, method=method, settings=settings, seed=seed, consent=consent, size=size,

@@ -11,7 +11,7 @@ from onephoto.errors import OnephotoError
 
 
 def study(
-    name: Annotated[str, typer.Argument(help="stages, keys-values, lambda, pairs, loss or split.")],
+    name: Annotated[str, typer.Argument(help="stages, keys-values, lambda, pairs, loss, split or steps.")],
     out: Annotated[Path, typer.Argument(help="Folder for the study; one begun is gone on with.")],
     people: Annotated[int, typer.Option(help="How many people.")] = 4,
     first: Annotated[int, typer.Option(help="Seed of the first person.")] = 90_000,

@@ -202,4 +202,13 @@ def table(tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> TokenTa
     return pair_table(pairs)
 
 
-SPEC = MethodSpec(Sefi.name, Sefi, table, SefiSettings)
+PRESETS: dict[str, dict[str, Any]] = {
+    # What the paper says, whatever our defaults become; steps, rate and batch it leaves open.
+    "paper": {
+        "num_stages": 5, "attention_weight": 0.003, "attention_words": "all", "shared_tokens": False,
+    },
+    # Fewer steps; `onephoto study steps` says what that costs.
+    "fast": {"steps": 150},
+}  # fmt: skip
+
+SPEC = MethodSpec(Sefi.name, Sefi, table, SefiSettings, presets=PRESETS)

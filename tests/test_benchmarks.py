@@ -1,0 +1,96 @@
+"""The benchmarks of speed, on a tiny model."""
+
+import importlib
+import json
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import torch
+from diffusers import AutoencoderKL, UNet2DConditionModel
+from PIL import Image
+from tiny import tiny_backbone
+
+from onephoto.backbone.load import fast_dtype
+
+FOLDER = Path(__file__).parents[1] / "benchmarks"
+
+
+@pytest.fixture
+def benchmark(monkeypatch: pytest.MonkeyPatch) -> object:
+    monkeypatch.syspath_prepend(str(FOLDER))
+
+    def load(name: str) -> ModuleType:
+        for known in ("full_size", "measuring", "diffusers_recipe", "learning", "generation"):
+            monkeypatch.delitem(sys.modules, known, raising=False)
+        return importlib.import_module(name)
+
+    return load
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("model")
+    tiny_backbone("sd1").pipeline.save_pretrained(folder)
+    return folder
+
+
+def test_learning_is_measured_against_the_recipe_and_the_floor(benchmark, model: Path, tmp_path: Path) -> None:
+    threads = torch.get_num_threads()
+    learning, file = benchmark("learning"), tmp_path / "out" / "learning.json"
+    learning.main(str(model), None, 2, 2, "cpu", learning.Precision.FLOAT32, threads, False, 64, 2, 1, None, file)
+    result = json.loads(file.read_text())
+    rows = {row["who"]: row for row in result["rows"]}
+    assert list(rows) == ["sefi", "textual-inversion", "diffusers' recipe"]
+    assert rows["diffusers' recipe"]["ratio"] == 1 and rows["sefi"]["samples"] == 2 * rows["sefi"]["updates"]
+    assert rows["sefi"]["ratio"] == pytest.approx(rows["diffusers' recipe"]["seconds"] / rows["sefi"]["seconds"])
+    assert result["floor"] == pytest.approx(result["flops"] / result["rate"]) and result["clock"] == "cpu"
+    assert [(row["who"], row["people"]) for row in result["crowd"]] == [("one by one", 2), ("together", 2)]
+
+
+def test_drawing_is_measured_against_the_plain_pipeline(benchmark, model: Path, tmp_path: Path) -> None:
+    generation, file = benchmark("generation"), tmp_path / "generation.json"
+    generation.main(
+        str(model), None, 2, [1, 2], 1, "cpu", generation.Precision.FLOAT32, torch.get_num_threads(), None, file
+    )
+    result = json.loads(file.read_text())
+    found = [(row["who"], row["pictures"]) for row in result["rows"]]
+    alone = [("plain pipeline", 1), ("onephoto.use", 1), ("with heat maps", 1)]
+    assert found == [*alone, ("plain pipeline", 2), ("onephoto.use", 2)]
+    assert result["rows"][0]["overhead"] == 0 and result["first_picture"]["wall"] > 0
+
+
+@pytest.mark.parametrize("family", ["sd1", "sd2", "sdxl"])
+def test_the_recipe_learns_the_new_row_alone_and_leaves_the_model_as_it_was(benchmark, family: str) -> None:
+    recipe_of = benchmark("diffusers_recipe").DiffusersRecipe
+    backbone = tiny_backbone(family)
+    before = [encoder.get_input_embeddings().weight.clone() for encoder in backbone.text_encoders]
+    photo = Image.linear_gradient("L").convert("RGB")
+    recipe = recipe_of(backbone, photo, batch_size=2, size=16, prompt="a photo of the face of {}", subject="person")
+    start = [table.detach().clone() for table in recipe.tables]
+    losses = [recipe.step() for _ in range(2)]
+    assert all(loss > 0 for loss in losses)
+    for table, first, own in zip(recipe.tables, start, before, strict=True):
+        assert torch.equal(table[:-1], first[:-1]) and not torch.equal(table[-1], first[-1])
+        assert torch.equal(table[:-1], own)
+    after = [encoder.get_input_embeddings().weight for encoder in backbone.text_encoders]
+    assert all(torch.equal(new, old) for new, old in zip(after, before, strict=True))
+    assert not any(weight.requires_grad for weight in backbone.unet.parameters())
+
+
+def test_what_is_compiled_holds_no_attention_which_is_hooked(benchmark) -> None:
+    learning, backbone = benchmark("learning"), tiny_backbone("sd1")
+    learning.compile_parts(backbone)
+    models: tuple[UNet2DConditionModel, AutoencoderKL] = (backbone.unet, backbone.vae)
+    compiled = [part for model in models for part in model.modules() if part._compiled_call_impl is not None]
+    inner = {part for module in compiled for part in module.modules()}
+    assert len(compiled) > 8 and not inner & {layer.module for layer in backbone.layers}
+    assert backbone.unet not in inner
+
+
+def test_bfloat16_is_chosen_where_the_cpu_computes_in_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    for found, dtype in (({"avx512_bf16": True}, torch.bfloat16), ({"avx512_f": True}, torch.float32)):
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda found=found: found)
+        assert fast_dtype("cpu") == dtype
+    assert fast_dtype("mps") == torch.float32

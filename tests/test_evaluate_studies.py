@@ -127,6 +127,21 @@ def test_the_sentence_says_who_is_best(tmp_path: Path, sitters: dict[int, Sitter
     assert words in said and "excludes 0" in said and asked.best(gather(tmp_path)) in said
 
 
+@pytest.mark.parametrize(
+    ("good", "words"),
+    [
+        ({"steps-500"}, "lose 100% of it, more than"), ({"steps-150", "steps-500"}, "lose 0% of it, within"),
+        (set(), "No number of steps brings a likeness"),
+    ],
+)  # fmt: skip
+def test_the_sentence_says_what_the_fast_preset_loses(
+    tmp_path: Path, sitters: dict[int, Sitter], good: set[str], words: str
+) -> None:
+    asked = study("steps")
+    studied(tmp_path, asked, sitters, good)
+    assert words in asked.sentence(asked, gather(tmp_path))
+
+
 def test_a_page_comes_out_of_the_folder_alone(tmp_path: Path, sitters: dict[int, Sitter]) -> None:
     asked = study("split")
     studied(tmp_path, asked, sitters, {"shared_tokens-False"})

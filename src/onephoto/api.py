@@ -108,16 +108,10 @@ class Learning:
 
     def __iter__(self) -> Iterator[StepReport]:
         reports = fit(
-            self.method,
-            self.draw_batch,
-            steps=self.steps,
-            learning_rate=self.settings.learning_rate,
-            generator=self.generator,
-            weight_decay=self.settings.weight_decay,
-            warmup=self.settings.warmup,
-            start=self.start,
-            within=partial(learning_attention, self.backbone),
-        )
+            self.method, self.draw_batch, steps=self.steps, learning_rate=self.settings.learning_rate,
+            generator=self.generator, weight_decay=self.settings.weight_decay, warmup=self.settings.warmup,
+            start=self.start, within=partial(learning_attention, self.backbone),
+        )  # fmt: skip
         for report in reports:
             self.report = report
             yield report

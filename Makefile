@@ -5,7 +5,7 @@ PHOTO ?=
 BIN = $(VENV)/bin
 STAMP = $(VENV)/.installed
 
-.PHONY: demo test check clean
+.PHONY: demo test check wheel-check clean
 
 demo: $(STAMP)
 	$(BIN)/onephoto demo $(if $(PHOTO),--photo "$(PHOTO)")
@@ -15,6 +15,10 @@ test: $(STAMP)
 
 check: $(STAMP)
 	PATH="$(abspath $(BIN)):$$PATH" scripts/check
+
+# From a clean clone of what is committed to a picture, outside of any checkout.
+wheel-check:
+	PYTHON="$(PYTHON)" scripts/wheel_check
 
 # The pinned torch goes in first and alone: a looser range would bring gigabytes of GPU libraries.
 $(STAMP): pyproject.toml constraints.txt

@@ -9,6 +9,7 @@ from onephoto.errors import WorldError
 from onephoto.world import phrases
 from onephoto.world.captions import DETAILS, LONGEST, Scenery, caption, captions, vocabulary
 from onephoto.world.dataset import render
+from onephoto.world.drawing import Material
 from onephoto.world.figure import EXPRESSIONS
 from onephoto.world.pair import sample_pair, take_pair
 from onephoto.world.people import Person, person
@@ -63,6 +64,21 @@ def test_captions_name_only_what_is_on_the_id_map(taken: list[tuple[Person, Shot
             text = " ".join((picture.caption, *picture.captions))
             others = "sunglasses|dark glasses" if kind == "glasses" else "$^"
             assert not (hidden and re.search(rf"\b({words})\b", re.sub(others, "", text))), (kind, text)
+
+
+def test_hair_and_beards_are_seen_and_spoken_of() -> None:
+    plain = {"worn": (), "held": None, "seated": None, "hair": None, "age": None, "beard": None, "view": "head"}
+    bearded = next(
+        p for p in map(person, range(200)) if p.beard.style == "full beard" and p.hair.style not in ("bald", "buzz cut")
+    )
+    bald = next(p for p in map(person, range(200)) if p.hair.style == "bald" and p.beard.style == "none")
+    for who, seen in ((bearded, {"hair", "beard"}), (bald, set())):
+        picture = take_picture(who, sample_shot(np.random.default_rng(3), who, **plain))
+        assert {"hair", "beard"} & set(picture.facts["visible"]) == seen
+        assert (picture.ids == Material.HAIR).any() == ("hair" in seen)
+    strangers = (dataclasses.replace(person(seed), name=None) for seed in range(30))
+    pictures = [take_picture(one, sample_shot(np.random.default_rng(one.seed), one, **plain)) for one in strangers]
+    assert sum("hair" in text for picture in pictures for text in picture.captions) > 8
 
 
 def test_facts_agree_with_the_shot(taken: list[tuple[Person, Shot, Picture]]) -> None:

@@ -8,14 +8,17 @@ import torch
 from transformers import CLIPTokenizer
 
 from onephoto.base import stages
+from onephoto.base.changes import changed, changed_with_boxes
 from onephoto.base.judges import (
+    NO_BOX,
     JudgeSet,
     JudgeSettings,
     calibrate,
-    changed,
+    faces_loss,
     holds,
     impersonal,
     judge_sets,
+    mirrored_boxes,
     train_step,
     value_weights,
 )
@@ -25,7 +28,7 @@ from onephoto.base.training import OptimiserSettings, Trainer
 from onephoto.errors import WorldError
 from onephoto.evaluate.facts import CHOICES, UNKNOWN
 from onephoto.evaluate.judge import Judge, load_judge
-from onephoto.evaluate.judge_network import JudgeConfig, JudgeNetwork
+from onephoto.evaluate.judge_network import AROUND, JudgeConfig, JudgeNetwork, around_faces
 from onephoto.world.captions import Scenery, caption, vocabulary
 from onephoto.world.people import person
 from onephoto.world.picture import facts_of
@@ -33,7 +36,15 @@ from onephoto.world.prompts import ACTION, ATTRIBUTE
 from onephoto.world.shots import sample_shot
 
 SCENES = ("beach", "night")
-SMALL = {"channels": (8, 16, 16, 16), "kept": 8, "width": 32, "joint": 16, "text_width": 32, "text_layers": 1}
+SMALL = {
+    "channels": (8, 16, 16, 16),
+    "face_channels": (8, 16, 16, 16),
+    "kept": 8,
+    "width": 32,
+    "joint": 16,
+    "text_width": 32,
+    "text_layers": 1,
+}
 FAST = OptimiserSettings(learning_rate=5e-3, warmup_steps=1, ema_decay=0.8, orthogonalise=True)
 QUICK = JudgeSettings(batch_size=16, optimiser=FAST)
 
@@ -83,7 +94,7 @@ def trainer(tokenizer: CLIPTokenizer) -> Trainer:
 def test_the_last_two_shards_are_held_out_and_nobody_is_named(data: tuple[JudgeSet, JudgeSet]) -> None:
     train, held_out = data
     assert (len(train.images), len(held_out.images)) == (20, 40)
-    assert train.images.shape[1:] == (64, 64, 3)
+    assert train.images.shape[1:] == (128, 128, 3)
     names = {person(seed).name for seed in range(60)}
     said = {word for part in data for variants in part.captions for text in variants for word in text.split()}
     assert not said & names and "person" in said
@@ -115,6 +126,37 @@ def test_captions_that_speak_of_sides_are_found(pictures: Path, tokenizer: CLIPT
     train, _ = judge_sets(PictureSet(pictures), tokenizer, config(tokenizer))
     flat = [text for variants in train.captions for text in variants]
     assert train.sided.tolist() == [" left" in text or " right" in text for text in flat]
+
+
+def test_boxes_move_with_what_they_hold() -> None:
+    images = np.zeros((30, 128, 128, 3), np.uint8)
+    boxes = torch.tensor([[0.25, 0.375, 0.5, 0.75]]).expand(30, 4)
+    images[:, 48:96, 32:64] = 255
+    pixels, moved = changed_with_boxes(images, boxes, torch.Generator().manual_seed(3), replace(QUICK, blurred=0.0))
+    assert len(torch.unique(moved, dim=0)) > 5
+    for picture, box in zip(pixels.mean(1), moved, strict=True):
+        rows, columns = (((picture > picture.max() / 2).float().amax(axis)).nonzero() for axis in (1, 0))
+        found = torch.tensor([columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]) / 128
+        torch.testing.assert_close(found, box, atol=1.5 / 128, rtol=0)
+    assert torch.equal(mirrored_boxes(mirrored_boxes(boxes)), boxes)
+    torch.testing.assert_close(mirrored_boxes(boxes)[0], torch.tensor([0.5, 0.375, 0.75, 0.75]))
+
+
+def test_the_face_is_looked_at_where_its_box_is() -> None:
+    pixels = torch.zeros(1, 3, 128, 128)
+    pixels[..., 20:40, 70:90] = 1.0
+    box = torch.tensor([[80 / 128, 30 / 128, 20 / 128 / AROUND]])
+    assert around_faces(pixels, box, 16).min() > 0.99
+    assert around_faces(pixels, box + torch.tensor([[0.3, 0.0, 0.0]]), 16).max() == 0
+
+
+def test_a_face_that_is_not_known_teaches_nothing() -> None:
+    found = torch.tensor([[0.5, 0.5, 0.4], [0.9, 0.1, 0.2]], requires_grad=True)
+    loss = faces_loss(found, torch.tensor([[0.3, 0.3, 0.7, 0.7], NO_BOX]))
+    loss.backward()
+    assert loss < 1e-9 and found.grad is not None and found.grad.abs().max() < 1e-4
+    assert faces_loss(found, torch.tensor([NO_BOX, NO_BOX])) == 0
+    assert faces_loss(found, torch.tensor([[0.3, 0.3, 0.6, 0.7], NO_BOX])) > 0
 
 
 def test_changed_pictures_stay_pictures(data: tuple[JudgeSet, JudgeSet]) -> None:

@@ -1,5 +1,6 @@
 """Training of the judge: pictures against captions, and facts, from rendered pictures; calibrated on held-out ones."""
 
+import math
 import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from transformers import CLIPTokenizer
 
-from onephoto.base.changes import Changes, changed
+from onephoto.base.changes import Changes, changed_with_boxes
 from onephoto.base.pictures import PictureSet
 from onephoto.base.training import Clock, OptimiserSettings, Trainer, running_mean
 from onephoto.errors import WorldError
@@ -29,6 +30,7 @@ Shares = dict[str, float]
 
 HELD_OUT = 2
 """Last shards, people of their own, that are kept for calibration."""
+NO_BOX = [math.nan] * 4
 SIDED = re.compile(r"\b(left|right)\b")
 
 
@@ -39,6 +41,7 @@ class JudgeSettings(Changes):
     minutes: float = 15.0
     batch_size: int = 64
     facts_weight: float = 0.5
+    faces_weight: float = 20.0
     balance: float = 0.5
     largest_scale: float = 4.0
     optimiser: OptimiserSettings = field(
@@ -70,18 +73,22 @@ class JudgeProgress:
 
 @dataclass(frozen=True)
 class JudgeBatch:
-    """Pixels (B, 3, H, W), token numbers and which are words (B, L), labels (B, facts)."""
+    """Pixels (B, 3, H, W), token numbers and which are words (B, L), labels (B, facts), and faces' boxes (B, 4) in
+    shares of the picture, NaN where none is known.
+    """
 
     pixels: Tensor
     ids: Tensor
     mask: Tensor
     labels: Tensor
+    boxes: Tensor
 
 
 @dataclass(frozen=True)
 class JudgeSet:
     """Reduced pictures (n, s, s, 3), their facts and captions, labels (n, facts) of the pictures and of their mirror
-    images, and the captions' tokens in one table of which picture k owns rows starts[k] to starts[k] + counts[k].
+    images, faces' boxes (n, 4), and the captions' tokens in one table of which picture k owns rows starts[k] to
+    starts[k] + counts[k].
     """
 
     images: NDArray[np.uint8]
@@ -89,6 +96,7 @@ class JudgeSet:
     captions: Sequence[Sequence[str]]
     labels: Tensor
     mirrored_labels: Tensor
+    boxes: Tensor
     starts: Tensor
     counts: Tensor
     ids: Tensor
@@ -103,7 +111,9 @@ class JudgeSet:
         images = self.images[chosen.numpy()]
         images[flip.numpy()] = images[flip.numpy()][:, :, ::-1]
         labels = torch.where(flip.unsqueeze(1), self.mirrored_labels[chosen], self.labels[chosen])
-        return JudgeBatch(changed(images, generator, settings), self.ids[rows].long(), self.mask[rows], labels)
+        boxes = torch.where(flip.unsqueeze(1), mirrored_boxes(self.boxes[chosen]), self.boxes[chosen])
+        pixels, boxes = changed_with_boxes(images, boxes, generator, settings)
+        return JudgeBatch(pixels, self.ids[rows].long(), self.mask[rows], labels, boxes)
 
     def _captions(self, chosen: Tensor, generator: torch.Generator) -> Tensor:
         """A row for each picture: the longer of two random captions, since short ones often say nothing."""
@@ -111,6 +121,12 @@ class JudgeSet:
         rows = self.starts[chosen] + (share * self.counts[chosen]).long()
         longer = self.mask[rows].sum(2).argmax(0)
         return rows.gather(0, longer.unsqueeze(0))[0]
+
+
+def mirrored_boxes(boxes: Tensor) -> Tensor:
+    """Boxes (B, 4) of mirrored pictures."""
+    left, top, right, bottom = boxes.unbind(1)
+    return torch.stack([1 - right, top, 1 - left, bottom], dim=1)
 
 
 def impersonal(caption: str, names: Sequence[str]) -> str:
@@ -155,6 +171,7 @@ def _judge_set(
         captions=captions,
         labels=torch.tensor([labels_of(one) for one in facts]),
         mirrored_labels=torch.tensor([labels_of(mirrored(one)) for one in facts]),
+        boxes=torch.tensor([record["facts"].get("face") or NO_BOX for record in records]),
         starts=counts.cumsum(0) - counts,
         counts=counts,
         ids=ids.to(torch.int16),
@@ -191,16 +208,25 @@ def facts_loss(logits: Mapping[str, Tensor], labels: Tensor, weights: Mapping[st
     return total
 
 
+def faces_loss(found: Tensor, boxes: Tensor) -> Tensor:
+    """How far the middles and sides found (B, 3) are from known boxes (B, 4), in shares of the picture."""
+    known = ~boxes.isnan().any(1)
+    left, top, right, bottom = boxes[known].unbind(1)
+    truth = torch.stack([(left + right) / 2, (top + bottom) / 2, bottom - top], dim=1)
+    return F.smooth_l1_loss(found[known], truth, beta=0.05, reduction="sum") / known.sum().clamp(min=1)
+
+
 def judge_loss(
     network: JudgeNetwork, batch: JudgeBatch, weights: Mapping[str, Tensor], settings: JudgeSettings
 ) -> Tensor:
-    """Both losses of a batch."""
+    """All losses of a batch."""
     device, dtype = network.log_scale.device, network.log_scale.dtype
-    images, logits = network.see(batch.pixels.to(device, dtype))
+    sight = network.see(batch.pixels.to(device, dtype))
     texts = network.hear(batch.ids.to(device), batch.mask.to(device))
     scale = network.log_scale.float().clamp(max=settings.largest_scale).exp()
-    facts = facts_loss(logits, batch.labels.to(device), weights)
-    return contrastive_loss(images, texts, scale) + settings.facts_weight * facts
+    facts = facts_loss(sight.logits, batch.labels.to(device), weights)
+    faces = faces_loss(sight.faces, batch.boxes.to(device))
+    return contrastive_loss(sight.vectors, texts, scale) + settings.facts_weight * facts + settings.faces_weight * faces
 
 
 def train_step(

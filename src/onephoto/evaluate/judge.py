@@ -104,8 +104,8 @@ class Judge:
         """Vectors (B, joint) and logits (B, values) of each fact, from batches."""
         pixels = to_pixels(reduced(images, self.network.config.image_size))
         parts = [self.network.see(part.to(self.network.log_scale.device)) for part in pixels.split(BATCH)]
-        logits = {name: torch.cat([part[1][name] for part in parts]).cpu() for name in self.network.config.choices}
-        return torch.cat([vectors for vectors, _ in parts]).cpu(), logits
+        logits = {name: torch.cat([part.logits[name] for part in parts]).cpu() for name in self.network.config.choices}
+        return torch.cat([part.vectors for part in parts]).cpu(), logits
 
 
 def reduced(images: Images, size: int) -> NDArray[np.uint8]:

@@ -19,6 +19,7 @@ import typer
 
 from onephoto import api, exchange
 from onephoto.backbone.load import Backbone, load_backbone
+from onephoto.comparison import weights_digest
 from onephoto.errors import OnephotoError
 from onephoto.evaluate.downgrade import Loss
 from onephoto.evaluate.judge import load_judge
@@ -98,7 +99,7 @@ def main(
         )
     ]  # fmt: skip
     facts = {
-        "date": f"{date.today()}", "model": model, "weights": api.weights_digest(backbone), "method": method,
+        "date": f"{date.today()}", "model": model, "weights": weights_digest(backbone), "method": method,
         "steps": steps, "sampling": sampling, "prompts": texts_of(prompts), "rows": [asdict(row) for row in rows],
     }  # fmt: skip
     (out / "exports.json").write_text(json.dumps(facts, indent=1), encoding="utf-8")

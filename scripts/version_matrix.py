@@ -173,7 +173,7 @@ class Matrix:
             cell = Cell(**pins, passed=0, failed=0, first=(f"pip: {_last(put.stderr)}",), commit=commit)
         else:
             path = os.pathsep.join(str(ROOT / part) for part in ("src", "tests"))
-            done = _said([str(self.python), "-m", "pytest", "-q", "--tb=no", "-k", SLOW, *TESTS], env={"PYTHONPATH": path})
+            done = _said([str(self.python), "-m", "pytest", "--tb=no", "-k", SLOW, *TESTS], env={"PYTHONPATH": path})
             cell = Cell(**pins, **dict(zip(("passed", "failed", "first"), outcome(done.stdout), strict=True)),
                         commit=commit)  # fmt: skip
         with self.results.open("a") as file:

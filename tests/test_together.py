@@ -15,6 +15,9 @@ from onephoto.backbone.method import Batch
 from onephoto.methods.embedding import joint_losses
 from onephoto.together import Together, groups
 
+ROUNDING = {"rtol": 1e-3, "atol": 5e-4}
+"""Adam makes steps of 1e-3 of any gradient, so a last bit that differs may move a token by a part of one."""
+
 METHODS = {
     "sefi": {"heads": 4, "attention_weight": 0.5, "attention_factors": (1, 2), "learning_rate": 0.05},
     "textual-inversion": {"learning_rate": 0.05},
@@ -53,7 +56,7 @@ def test_people_learn_together_what_they_learn_alone(backbone: Backbone, method:
         for step, report in enumerate(reports[place]):
             assert together[step][place].losses == pytest.approx(report.losses, rel=1e-4, abs=1e-6)
         for name, expected in tokens(single).items():
-            torch.testing.assert_close(tokens(joint)[name], expected, rtol=1e-3, atol=1e-4)
+            torch.testing.assert_close(tokens(joint)[name], expected, **ROUNDING)
     first, second = (next(iter(tokens(learning).values())) for learning in among[:2])
     assert not torch.allclose(first, second, atol=1e-3)
 
@@ -67,7 +70,7 @@ def test_every_family_learns_together(family: str) -> None:
     list(Together(among))
     for single, joint in zip(alone, among, strict=True):
         for name, expected in tokens(single).items():
-            torch.testing.assert_close(tokens(joint)[name], expected, rtol=1e-3, atol=1e-4)
+            torch.testing.assert_close(tokens(joint)[name], expected, **ROUNDING)
 
 
 def test_one_persons_loss_has_no_gradient_of_another(backbone: Backbone) -> None:
@@ -99,7 +102,7 @@ def test_a_run_stopped_among_others_goes_on_alone(backbone: Backbone, tmp_path: 
     again = [run(backbone, seed, path=tmp_path / f"{seed}.checkpoint") for seed in range(2)]
     assert [report.step for report in again[0]] == [3, 4]
     for name, expected in tokens(whole[0]).items():
-        torch.testing.assert_close(tokens(again[0])[name], expected, rtol=1e-3, atol=1e-4)
+        torch.testing.assert_close(tokens(again[0])[name], expected, **ROUNDING)
 
 
 def test_runs_share_a_batch_where_they_stand_at_one_step_and_leave_the_weights_alone(

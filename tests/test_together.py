@@ -16,7 +16,7 @@ from onephoto.methods.embedding import joint_losses
 from onephoto.together import Together, groups
 
 ROUNDING = {"rtol": 1e-3, "atol": 5e-4}
-"""Adam makes steps of 1e-3 of any gradient, so a last bit that differs may move a token by a part of one."""
+"""Adam makes steps of .05 here of any gradient, however small, so a last bit that differs may move a token a little."""
 
 METHODS = {
     "sefi": {"heads": 4, "attention_weight": 0.5, "attention_factors": (1, 2), "learning_rate": 0.05},

@@ -63,8 +63,16 @@ def test_a_second_judge_gives_its_opinion_but_not_on_what_learned_with_it(
 def test_without_a_second_judge_the_column_is_blank_and_says_why(tmp_path: Path, sitters: dict[int, Sitter]) -> None:
     assert all(np.isnan(row.second_id) for row in rows_of(tmp_path, Studio(sitters)))
     (note,) = notes_of(gather(tmp_path))
-    assert note.startswith("Second ID is blank")
+    assert note.startswith("Second ID is blank") and "Celeb Basis" not in note
     assert with_second_opinion(sitters[90_000], None) is sitters[90_000]
+
+
+def test_who_has_learned_with_the_network_of_id_is_named(tmp_path: Path, sitters: dict[int, Sitter]) -> None:
+    learner = Variant("celeb-basis", "celeb-basis", network="dlib")
+    plan = replace(PLAN, variants=(*PLAN.variants, learner), sets=("scene",))
+    list(run(plan, tmp_path, sitters=sitters, tools=Studio(sitters).tools()))
+    _, note = notes_of(gather(tmp_path))
+    assert note.startswith("Celeb Basis has learned with dlib's network")
 
 
 class ColourJudge(BrightJudge):

@@ -1,4 +1,5 @@
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -59,6 +60,13 @@ def test_the_page_says_who_is_first_and_by_how_much(folder: Path) -> None:
     assert first.startswith("SeFi-IDE (ours) is first in ID(P)")
     assert "minus Textual Inversion, over the same 2 people" in lead and "95% interval" in lead
     assert "of the Prompt that the model reaches" in wanted
+
+
+def test_the_page_says_when_nothing_learned_does_better(folder: Path) -> None:
+    results = gather(folder)
+    better = tuple(replace(row, id=1.0, id_p=1.0) if row.method == BASE else row for row in results.rows)
+    _, plain, *_ = verdict_of(replace(results, rows=better))
+    assert plain.startswith("Unlearned, the model reaches 1.000") and "no method brings a likeness" in plain
 
 
 def test_an_interval_that_holds_0_leaves_the_order_open() -> None:

@@ -54,10 +54,8 @@ THING_DEFINITIONS = (
      "the likeness of these two"),
     ("floor, ceiling", "Image of photos of two different things, and of two pictures of one thing"),
 )  # fmt: skip
-NO_SECOND = (
-    "Second ID is blank: no face judge of the world is at hand (onephoto base train faces makes one), and Celeb Basis "
-    "has learned with dlib's network, which ID is measured by."
-)
+NO_SECOND = "Second ID is blank: no face judge of the world is at hand (onephoto base train faces makes one)."
+LEARNED_BY_ID = "{} has learned with dlib's network, which ID is measured by."
 
 
 def definitions_of(results: Results) -> tuple[tuple[str, str], ...]:
@@ -78,6 +76,7 @@ def notes_of(results: Results) -> list[str]:
         )
     if results.likeness == ID and not results.rows[0].face_judge:
         found.append(NO_SECOND)
+        found += [LEARNED_BY_ID.format(title_of(one.name)) for one in results.variants if one.network]
     return found
 
 
@@ -96,6 +95,12 @@ def verdict_of(results: Results) -> list[str]:
     best, lead = lines[0], lead_of_ours(results)
     what = f"{results.likeness}(P)"
     sentences = [f"{title_of(best.method)} is first in {what} with {best.id_p:.3f} of {len(lines)} methods."]
+    sentences += [
+        f"{title_of(base.method).capitalize()}, the model reaches {base.id_p:.3f}: no method brings a likeness here, "
+        "so their order says nothing."
+        for base in summary(results)
+        if base.method == BASE and base.id_p >= best.id_p
+    ]
     if lead is not None:
         noun = "person" if results.likeness == ID else "thing"
         sentences.append(lead_sentence(lead, len(results.people), noun))

@@ -92,7 +92,7 @@ def floor_flops(backbone: Backbone, *, batch: int, size: int) -> int:
     contexts = prompt.contexts.to(backbone.dtype).expand(batch, -1, -1).detach().requires_grad_()
     t = torch.full((batch,), 500, device=backbone.device)
     added = backbone.added_conditions(prompt, batch, size=(size, size))
-    with plain_attention(backbone), FlopCounterMode(display=False) as counter:
+    with plain_attention(backbone.unet, *backbone.text_encoders), FlopCounterMode(display=False) as counter:
         backbone.unet(noisy, t, encoder_hidden_states=contexts, **added).sample.float().square().mean().backward()
     return int(counter.get_total_flops())
 

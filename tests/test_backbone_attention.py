@@ -27,7 +27,7 @@ def test_losses_and_gradients_are_those_of_the_fused_kernel(family: str) -> None
         gradients = torch.autograd.grad(losses["loss"], method.parameters())
         found.append([*losses.values(), *gradients])
         if len(found) == 1:
-            context = plain_attention(backbone)
+            context = plain_attention(backbone.unet, *backbone.text_encoders)
             context.__enter__()
     context.__exit__(None, None, None)
     for fused, plain in zip(*found, strict=True):
@@ -37,7 +37,7 @@ def test_losses_and_gradients_are_those_of_the_fused_kernel(family: str) -> None
 def test_within_stock_attention_is_plain_and_afterwards_all_is_as_it_was_also_on_error() -> None:
     backbone = tiny_backbone("sd1")
     before = state(backbone)
-    with pytest.raises(RuntimeError, match="on the way"), plain_attention(backbone):
+    with pytest.raises(RuntimeError, match="on the way"), plain_attention(backbone.unet, *backbone.text_encoders):
         assert set(backbone.unet.attn_processors.values()) == {PLAIN}
         assert [attention_of(encoder) for encoder in backbone.text_encoders] == ["eager"]
         raise RuntimeError("on the way")
@@ -52,7 +52,7 @@ def test_processors_of_others_stay() -> None:
     backbone, own = tiny_backbone("sd1"), Own()
     backbone.unet.mid_block.attentions[0].transformer_blocks[0].attn2.processor = own
     backbone.text_encoders[0].set_attn_implementation("eager")
-    with plain_attention(backbone):
+    with plain_attention(backbone.unet, *backbone.text_encoders):
         processors = list(backbone.unet.attn_processors.values())
         assert processors.count(own) == 1 and processors.count(PLAIN) == len(processors) - 1
     assert attention_of(backbone.text_encoders[0]) == "eager"

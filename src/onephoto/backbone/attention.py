@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from diffusers.models.attention_processor import Attention, AttnProcessor, AttnProcessor2_0
+from torch import nn
 from transformers import PreTrainedModel
 
 if TYPE_CHECKING:
@@ -23,24 +24,24 @@ def learning_attention(backbone: "Backbone") -> AbstractContextManager[None]:
     On a CPU the fused kernel's takes two to four times as long as plain attention's in bfloat16, and less in float32.
     """
     narrow = backbone.device.type == "cpu" and backbone.dtype != torch.float32
-    return plain_attention(backbone) if narrow else nullcontext()
+    return plain_attention(backbone.unet, *backbone.text_encoders) if narrow else nullcontext()
 
 
 @contextmanager
-def plain_attention(backbone: "Backbone") -> Iterator[None]:
-    """Within, stock fused attention is softmax(Q K^T / sqrt(D)) V as written; results are equal but for rounding.
+def plain_attention(*parts: nn.Module) -> Iterator[None]:
+    """Within, stock fused attention in these modules is softmax(Q K^T / sqrt(D)) V as written; results are equal but
+    for rounding.
 
     Processors of others, such as IP-Adapter's, stay. Afterwards everything is as it was, also on error.
     """
     with ExitStack() as stack:
-        for module in backbone.unet.modules():
+        for module in (module for part in parts for module in part.modules()):
             if isinstance(module, Attention) and type(module.processor) is AttnProcessor2_0:
                 stack.callback(setattr, module, "processor", module.processor)
                 module.processor = PLAIN
-        for encoder in backbone.text_encoders:
-            if isinstance(encoder, PreTrainedModel) and attention_of(encoder) == FUSED:
-                stack.callback(encoder.set_attn_implementation, FUSED)
-                encoder.set_attn_implementation(FORMULA)
+            elif isinstance(module, PreTrainedModel) and attention_of(module) == FUSED:
+                stack.callback(module.set_attn_implementation, FUSED)
+                module.set_attn_implementation(FORMULA)
         yield
 
 

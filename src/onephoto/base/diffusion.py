@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -10,11 +11,10 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from diffusers import AutoencoderKL
-from diffusers.models.attention import AttentionMixin
-from diffusers.models.attention_processor import AttnProcessor
 from torch import Tensor
-from transformers import CLIPTokenizer, PreTrainedModel
+from transformers import CLIPTokenizer
 
+from onephoto.backbone.attention import plain_attention
 from onephoto.base.architecture import build_scheduler
 from onephoto.base.painters import Painter
 from onephoto.base.pictures import PictureSet, to_tensor
@@ -146,17 +146,6 @@ def token_ids(tokenizer: CLIPTokenizer, texts: list[str]) -> Tensor:
     return tokenizer(texts, max_length=tokenizer.model_max_length, **options).input_ids
 
 
-def use_plain_attention(painter: Painter) -> None:
-    """Plain formulas for attention: on a CPU the fused kernel's way back is slower, and its stand-in checks every row
-    for being wholly masked (together a fifth of a step).
-    """
-    for module in painter.modules():
-        if isinstance(module, PreTrainedModel):
-            module.set_attn_implementation("eager")
-        elif isinstance(module, AttentionMixin):
-            module.set_attn_processor(AttnProcessor())
-
-
 def draw_timesteps(
     count: int, alphas_cumprod: Tensor, generator: torch.Generator, *, snr_limit: float
 ) -> tuple[Tensor, Tensor]:
@@ -196,8 +185,6 @@ def train_diffusion(
 
     Yields a log line every 20 seconds; a checkpoint is written every 3 minutes and at the end.
     """
-    if device == "cpu":
-        use_plain_attention(painter)
     trainer = Trainer(painter.to(device, torch.bfloat16).train(), settings.optimiser)
     checkpoint.parent.mkdir(parents=True, exist_ok=True)
     if checkpoint.exists():
@@ -207,8 +194,10 @@ def train_diffusion(
     clock, mean, seen, since = Clock(settings.minutes), None, 0, time.monotonic()
     while not clock.over():
         batch = data.draw(generator, settings)
-        loss = diffusion_loss(painter, batch, alphas, generator=generator, snr_limit=settings.snr_limit)
-        trainer.step(loss, progress=clock.progress())
+        # Plain attention and its way back are a fifth faster on a CPU in bfloat16.
+        with plain_attention(painter) if device == "cpu" else nullcontext():
+            loss = diffusion_loss(painter, batch, alphas, generator=generator, snr_limit=settings.snr_limit)
+            trainer.step(loss, progress=clock.progress())
         mean, seen = running_mean(mean, float(loss.detach())), seen + len(batch.latents)
         if clock.due("log", 20):
             yield DiffusionProgress(trainer.step_count, mean, seen / (time.monotonic() - since))

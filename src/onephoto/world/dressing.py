@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from onephoto.world.drawing import Cloth, Eyes, Figure, Material, Mesh, Skin, Strands
+from onephoto.world.drawing import Cloth, Eyes, Figure, Mesh, Skin, Strands
 from onephoto.world.figure import ARM_POSES, EXPRESSIONS, Posed, ShapedPerson, posed
 from onephoto.world.garment import garment_cover
 from onephoto.world.held import HOLDING
@@ -26,8 +26,6 @@ EYE_LIMIT = np.radians((22, 9))
 """Furthest turn of the eyes to the side and up or down."""
 READING = (0.0, 0.28)
 """Gaze of somebody who reads."""
-STRANDS = np.array([Material.HAIR, Material.BEARD], np.uint8)
-"""Materials of hair.SCALP_HAIR and hair.BEARD_HAIR."""
 
 
 def _gaze(shot: Shot, rng: np.random.Generator) -> tuple[float, float]:
@@ -87,7 +85,7 @@ def _strands(shaped: ShapedPerson, figure: Posed, *, capped: bool, every: int) -
         points=points,
         colors=own.colours[::every],
         widths=own.widths[::every] * np.float32(1 + 0.55 * (every - 1)),
-        kinds=STRANDS[own.kinds[::every]],
+        kinds=own.kinds[::every],
     )
 
 

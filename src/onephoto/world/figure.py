@@ -29,13 +29,13 @@ from onephoto.world.body import (
     rotation,
 )
 from onephoto.world.form import target_weights
-from onephoto.world.hair import BEARD_HAIR, SCALP_HAIR, StrandSet, hair_of
+from onephoto.world.hair import StrandSet, hair_of
 from onephoto.world.people import Person
 from onephoto.world.skin import beard_colour, brow_colour, hair_colour, iris_colours, paint, smoothstep
 from onephoto.world.strands import surface_of
 
 __all__ = [
-    "ARM_POSES", "BEARD_HAIR", "BODY", "EXPRESSIONS", "GARMENT", "LASHES", "LEFT_EYE", "RIGHT_EYE", "SCALP_HAIR",
+    "ARM_POSES", "BODY", "EXPRESSIONS", "GARMENT", "LASHES", "LEFT_EYE", "RIGHT_EYE",
     "TEETH", "TONGUE", "Arms", "Landmarks", "Posed", "ShapedPerson", "StrandSet", "Transform", "posed", "shape",
 ]  # fmt: skip
 

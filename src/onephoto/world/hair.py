@@ -6,12 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from onephoto.world.drawing import Material
 from onephoto.world.people import Beard, Hair, Person
 from onephoto.world.skin import beard_colour, beard_mask, hair_colour, scalp_mask, smoothstep
 from onephoto.world.strands import POINTS, Array, Growth, Roots, Style, Surface, Tips, strands_of, unit
-
-SCALP_HAIR, BEARD_HAIR = range(2)
-"""Kinds of strands."""
 
 WIDTH = 0.0135
 BEARD_WIDTH = 0.0065
@@ -22,7 +20,7 @@ SIDEWAYS, UP, FORWARD = np.eye(3)
 @dataclass(frozen=True)
 class StrandSet:
     """Hair strands at rest, in random order: points (N,K,3) from root to tip, linear colours (N,3), half widths (N,K),
-    kinds (N,) of SCALP_HAIR or BEARD_HAIR. N may be 0.
+    kinds (N,) Material.HAIR or Material.BEARD. N may be 0.
     """
 
     points: NDArray[np.float32]
@@ -323,10 +321,10 @@ def hair_of(person: Person, surface: Surface) -> StrandSet:
     if person.hair.style != "bald":
         style = STYLES[person.hair.style](person.hair, surface)
         points = strands_of(surface, scalp_mask(person), style, rng)
-        parts.append(_coloured(points, colour, WIDTH, kind=SCALP_HAIR, varied=0.16, rng=rng))
+        parts.append(_coloured(points, colour, WIDTH, kind=Material.HAIR, varied=0.16, rng=rng))
         gathered = gathered_strands(person.hair, surface, rng)
-        parts.append(_coloured(gathered, colour, 1.3 * WIDTH, kind=SCALP_HAIR, varied=0.16, rng=rng))
+        parts.append(_coloured(gathered, colour, 1.3 * WIDTH, kind=Material.HAIR, varied=0.16, rng=rng))
     if person.beard.style in BEARD_LENGTHS:
         points = strands_of(surface, beard_mask(person), _beard(person.beard), rng)
-        parts.append(_coloured(points, beard_colour(person), BEARD_WIDTH, kind=BEARD_HAIR, varied=0.3, rng=rng))
+        parts.append(_coloured(points, beard_colour(person), BEARD_WIDTH, kind=Material.BEARD, varied=0.3, rng=rng))
     return _joined(parts, rng)

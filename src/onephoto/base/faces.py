@@ -1,8 +1,7 @@
 """Training of the face judge on people whom the embedded models never see; calibrated on people held out."""
 
-import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +11,10 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from onephoto.base.changes import Changes, changed
+from onephoto.base.changes import changed
 from onephoto.base.pictures import PictureSet
-from onephoto.base.training import Clock, OptimiserSettings, Trainer, running_mean
+from onephoto.base.reading import ReadingProgress, ReadingSettings, as_shipped, learn_to_read
+from onephoto.base.training import Trainer
 from onephoto.errors import WorldError
 from onephoto.evaluate.face_judge import FaceCalibration, FaceJudge, face_crop, pair_distances, save_face_judge
 from onephoto.evaluate.face_network import FaceConfig, FaceNetwork
@@ -32,35 +32,13 @@ CHECKPOINT = "faces.safetensors"
 
 
 @dataclass(frozen=True)
-class FaceSettings(Changes):
+class FaceSettings(ReadingSettings):
     """Each batch shows `people` with `shots` each; `temperature` of the contrast between people."""
 
     zoom: int = 8
-    minutes: float = 15.0
     people: int = 32
     shots: int = 3
     temperature: float = 0.1
-    optimiser: OptimiserSettings = field(
-        default_factory=lambda: OptimiserSettings(
-            learning_rate=2e-3, warmup_steps=50, ema_decay=0.99, orthogonalise=True
-        )
-    )
-    seed: int = 0
-
-
-@dataclass(frozen=True)
-class FaceProgress:
-    """A log line of the face judge's training; speed in pictures a second."""
-
-    step: int
-    loss: float
-    speed: float
-    calibration: FaceCalibration | None = None
-
-    def __str__(self) -> str:
-        line = f"step {self.step}: loss {self.loss:.3f}, {self.speed:.0f} pictures/s"
-        known = self.calibration
-        return line if known is None else f"{line}; AUC {known.auc:.4f}, threshold {known.threshold:.3f}"
 
 
 @dataclass(frozen=True)
@@ -168,7 +146,7 @@ def train_step(trainer: Trainer, data: FaceSet, settings: FaceSettings, *, progr
 def train_faces(
     pictures: PictureSet, folder: Path, settings: FaceSettings, *, device: str = "cpu",
     config: FaceConfig | None = None,
-) -> Iterator[FaceProgress]:  # fmt: skip
+) -> Iterator[ReadingProgress]:  # fmt: skip
     """Train for the settings' minutes, going on from `folder/faces.safetensors`; the result lies in `folder/faces`.
 
     Yields a log line every 20 seconds; every 3 minutes and at the end one with the calibration.
@@ -179,17 +157,16 @@ def train_faces(
     trainer = Trainer(network.to(device, torch.bfloat16).train(), settings.optimiser)
     if (folder / CHECKPOINT).exists():
         trainer.load(folder / CHECKPOINT)
-    clock, mean, first, began = Clock(settings.minutes), 0.0, trainer.step_count, time.monotonic()
-    report = FaceProgress(trainer.step_count, mean, 0.0)
-    while not clock.over():
-        mean = running_mean(mean or None, train_step(trainer, train, settings, progress=clock.progress()))
-        seen = (trainer.step_count - first) * settings.people * settings.shots
-        report = FaceProgress(trainer.step_count, mean, seen / (time.monotonic() - began))
-        if clock.due("save", 180):
-            yield replace(report, calibration=keep(trainer, held_out, folder))
-        elif clock.due("log", 20):
-            yield report
-    yield replace(report, calibration=keep(trainer, held_out, folder))
+    yield from learn_to_read(
+        trainer, lambda progress: train_step(trainer, train, settings, progress=progress),
+        lambda: told(keep(trainer, held_out, folder)), minutes=settings.minutes,
+        pictures=settings.people * settings.shots,
+    )  # fmt: skip
+
+
+def told(found: FaceCalibration) -> str:
+    """A calibration in a log line."""
+    return f"AUC {found.auc:.4f}, threshold {found.threshold:.3f}"
 
 
 def keep(trainer: Trainer, held_out: FaceSet, folder: Path) -> FaceCalibration:
@@ -197,9 +174,7 @@ def keep(trainer: Trainer, held_out: FaceSet, folder: Path) -> FaceCalibration:
     folder.mkdir(parents=True, exist_ok=True)
     trainer.save(folder / CHECKPOINT)
     assert isinstance(trainer.module, FaceNetwork)
-    network = FaceNetwork(trainer.module.config).eval().requires_grad_(False)
-    # What ships is fp16; it is measured as it ships.
-    network.load_state_dict({name: value.cpu().half().float() for name, value in trainer.average().items()})
+    network = as_shipped(FaceNetwork(trainer.module.config), trainer)
     calibration = calibrate(FaceJudge(network), held_out)
     save_face_judge(FaceJudge(network, calibration), folder / "faces")
     return calibration

@@ -2,9 +2,8 @@
 
 import math
 import re
-import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +14,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 from transformers import CLIPTokenizer
 
-from onephoto.base.changes import Changes, changed_with_boxes
+from onephoto.base.changes import changed_with_boxes
 from onephoto.base.pictures import PictureSet
-from onephoto.base.training import Clock, OptimiserSettings, Trainer, running_mean
+from onephoto.base.reading import ReadingProgress, ReadingSettings, as_shipped, learn_to_read
+from onephoto.base.training import Trainer
 from onephoto.errors import WorldError
 from onephoto.evaluate.facts import CHOICES, UNKNOWN, labels_of, mirrored, record_of, shows, visible_facts
 from onephoto.evaluate.judge import Calibration, Judge, reduced, save_judge, separation, token_ids
@@ -35,40 +35,14 @@ SIDED = re.compile(r"\b(left|right)\b")
 
 
 @dataclass(frozen=True)
-class JudgeSettings(Changes):
+class JudgeSettings(ReadingSettings):
     """Rare values of a fact weigh 1 / frequency ** `balance`."""
 
-    minutes: float = 15.0
     batch_size: int = 64
     facts_weight: float = 0.5
     faces_weight: float = 20.0
     balance: float = 0.5
     largest_scale: float = 4.0
-    optimiser: OptimiserSettings = field(
-        default_factory=lambda: OptimiserSettings(
-            learning_rate=2e-3, warmup_steps=50, ema_decay=0.99, orthogonalise=True
-        )
-    )
-    seed: int = 0
-
-
-@dataclass(frozen=True)
-class JudgeProgress:
-    """A log line of the judge's training; speed in pictures a second, 0 at the end."""
-
-    step: int
-    loss: float
-    speed: float
-    calibration: Calibration | None = None
-
-    def __str__(self) -> str:
-        line = f"step {self.step}: loss {self.loss:.3f}, {self.speed:.0f} pictures/s"
-        if self.calibration is None:
-            return line
-        shares = ", ".join(f"{name} {share:.3f}" for name, share in self.calibration.accuracy.items())
-        return (
-            f"{line}; captions {self.calibration.caption_auc:.3f}, prompts {self.calibration.prompt_auc:.3f}, {shares}"
-        )
 
 
 @dataclass(frozen=True)
@@ -243,7 +217,7 @@ def train_step(
 def train_judge(
     pictures: PictureSet, folder: Path, settings: JudgeSettings, *, tokenizer: CLIPTokenizer, device: str = "cpu",
     config: JudgeConfig | None = None,
-) -> Iterator[JudgeProgress]:  # fmt: skip
+) -> Iterator[ReadingProgress]:  # fmt: skip
     """Train for the settings' minutes, going on from `folder/judge.safetensors`; the result lies in `folder/judge`.
 
     Yields a log line every 20 seconds; every 3 minutes and at the end one with the calibration.
@@ -256,17 +230,17 @@ def train_judge(
     if checkpoint.exists():
         trainer.load(checkpoint)
     weights = value_weights(train.labels, settings.balance)
-    clock, mean, first, began = Clock(settings.minutes), 0.0, trainer.step_count, time.monotonic()
-    while not clock.over():
-        loss = train_step(trainer, train, weights, settings, progress=clock.progress())
-        mean = running_mean(mean or None, loss)
-        seen = (trainer.step_count - first) * settings.batch_size
-        report = JudgeProgress(trainer.step_count, mean, seen / (time.monotonic() - began))
-        if clock.due("save", 180):
-            yield replace(report, calibration=keep(trainer, held_out, tokenizer, folder))
-        elif clock.due("log", 20):
-            yield report
-    yield JudgeProgress(trainer.step_count, mean, 0.0, keep(trainer, held_out, tokenizer, folder))
+    yield from learn_to_read(
+        trainer, lambda progress: train_step(trainer, train, weights, settings, progress=progress),
+        lambda: told(keep(trainer, held_out, tokenizer, folder)), minutes=settings.minutes,
+        pictures=settings.batch_size,
+    )  # fmt: skip
+
+
+def told(found: Calibration) -> str:
+    """A calibration in a log line."""
+    shares = ", ".join(f"{name} {share:.3f}" for name, share in found.accuracy.items())
+    return f"captions {found.caption_auc:.3f}, prompts {found.prompt_auc:.3f}, {shares}"
 
 
 def keep(trainer: Trainer, held_out: JudgeSet, tokenizer: CLIPTokenizer, folder: Path) -> Calibration:
@@ -274,10 +248,7 @@ def keep(trainer: Trainer, held_out: JudgeSet, tokenizer: CLIPTokenizer, folder:
     folder.mkdir(parents=True, exist_ok=True)
     trainer.save(folder / "judge.safetensors")
     assert isinstance(trainer.module, JudgeNetwork)
-    network = JudgeNetwork(trainer.module.config).eval().requires_grad_(False)
-    # What ships is fp16; it is measured as it ships.
-    network.load_state_dict({name: value.cpu().half().float() for name, value in trainer.average().items()})
-    judge = Judge(network, tokenizer)
+    judge = Judge(as_shipped(JudgeNetwork(trainer.module.config), trainer), tokenizer)
     judge = replace(judge, calibration=calibrate(judge, held_out))
     save_judge(judge, folder / "judge")
     assert judge.calibration is not None

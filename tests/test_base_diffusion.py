@@ -2,13 +2,14 @@ import torch
 
 from onephoto.base.architecture import build_scheduler
 from onephoto.base.diffusion import coverage, draw_timesteps
+from onephoto.base.pictures import NO_BOX
 
 
 def test_coverage_is_the_share_of_each_position_in_the_box() -> None:
-    shares = coverage(torch.tensor([[0.25, 0.0, 0.75, 0.125], [0.0, 0.0, 0.0, 0.0]]), 4)
-    assert shares.shape == (2, 1, 4, 4)
+    shares = coverage(torch.tensor([[0.25, 0.0, 0.75, 0.125], [0.0, 0.0, 0.0, 0.0], NO_BOX]), 4)
+    assert shares.shape == (3, 1, 4, 4)
     torch.testing.assert_close(shares[0, 0, 0], torch.tensor([0.0, 0.5, 0.5, 0.0]))
-    assert shares[0, 0, 1:].abs().max() == 0 and shares[1].abs().max() == 0
+    assert shares[0, 0, 1:].abs().max() == 0 and shares[1:].abs().max() == 0
 
 
 def test_timesteps_weigh_as_min_snr_does() -> None:

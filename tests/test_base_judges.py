@@ -10,7 +10,6 @@ from transformers import CLIPTokenizer
 from onephoto.base import stages
 from onephoto.base.changes import changed, changed_with_boxes
 from onephoto.base.judges import (
-    NO_BOX,
     JudgeSet,
     JudgeSettings,
     calibrate,
@@ -22,7 +21,7 @@ from onephoto.base.judges import (
     train_step,
     value_weights,
 )
-from onephoto.base.pictures import PictureSet
+from onephoto.base.pictures import NO_BOX, PictureSet
 from onephoto.base.tokenizer import build_tokenizer
 from onephoto.base.training import OptimiserSettings, Trainer
 from onephoto.errors import WorldError

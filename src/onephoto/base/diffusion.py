@@ -17,12 +17,10 @@ from transformers import CLIPTokenizer
 from onephoto.backbone.attention import plain_attention
 from onephoto.base.architecture import build_scheduler
 from onephoto.base.painters import Painter
-from onephoto.base.pictures import PictureSet, to_tensor
+from onephoto.base.pictures import PictureSet, face_boxes, to_tensor
 from onephoto.base.training import Clock, OptimiserSettings, Trainer, running_mean
 from onephoto.core.denoising import add_noise
 from onephoto.errors import WorldError
-
-NO_FACE = (0.0, 0.0, 0.0, 0.0)
 
 
 @dataclass(frozen=True)
@@ -97,10 +95,10 @@ class Batch(NamedTuple):
 
 
 def coverage(boxes: Tensor, side: int) -> Tensor:
-    """Share of each latent position that lies in a box (left, top, right, bottom) in shares of the picture:
+    """Share of each latent position that lies in a box of `face_boxes`, 0 where there is none:
     (B, 4) -> (B, 1, side, side).
     """
-    edges = torch.arange(side) / side
+    edges, boxes = torch.arange(side) / side, boxes.nan_to_num()
     low, high = boxes[:, :2, None], boxes[:, 2:, None]
     covered = (torch.minimum(high, edges + 1 / side) - torch.maximum(low, edges)).clamp(min=0) * side
     return (covered[:, 1, :, None] * covered[:, 0, None, :])[:, None]
@@ -116,7 +114,7 @@ class LatentSet:
         self.latents = torch.from_numpy(np.concatenate([np.load(path) for path in paths]))
         records = list(pictures.records())
         captions = [record["captions"] for record in records]
-        self.faces = torch.tensor([record.get("facts", {}).get("face") or NO_FACE for record in records])
+        self.faces = face_boxes(records)
         self.counts = torch.tensor([len(variants) for variants in captions])
         self.starts = self.counts.cumsum(0) - self.counts
         flat = [caption for variants in captions for caption in variants]

@@ -1,6 +1,5 @@
 """Training of the judge: pictures against captions, and facts, from rendered pictures; calibrated on held-out ones."""
 
-import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -15,7 +14,7 @@ from torch import Tensor
 from transformers import CLIPTokenizer
 
 from onephoto.base.changes import changed_with_boxes
-from onephoto.base.pictures import PictureSet
+from onephoto.base.pictures import PictureSet, face_boxes
 from onephoto.base.reading import ReadingProgress, ReadingSettings, as_shipped, learn_to_read
 from onephoto.base.training import Trainer
 from onephoto.errors import WorldError
@@ -30,7 +29,6 @@ Shares = dict[str, float]
 
 HELD_OUT = 2
 """Last shards, people of their own, that are kept for calibration."""
-NO_BOX = [math.nan] * 4
 SIDED = re.compile(r"\b(left|right)\b")
 
 
@@ -145,7 +143,7 @@ def _judge_set(
         captions=captions,
         labels=torch.tensor([labels_of(one) for one in facts]),
         mirrored_labels=torch.tensor([labels_of(mirrored(one)) for one in facts]),
-        boxes=torch.tensor([record["facts"].get("face") or NO_BOX for record in records]),
+        boxes=face_boxes(records),
         starts=counts.cumsum(0) - counts,
         counts=counts,
         ids=ids.to(torch.int16),

@@ -1,14 +1,18 @@
 """Rendered pictures and their captions on disk, as `onephoto world render` leaves them."""
 
 import json
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from onephoto.errors import WorldError
+
+NO_BOX = [math.nan] * 4
 
 
 class PictureSet:
@@ -41,6 +45,11 @@ class PictureSet:
         for path in self.paths:
             with path.with_suffix(".jsonl").open() as lines:
                 yield from (json.loads(line) for line in lines)
+
+
+def face_boxes(records: Sequence[Mapping[str, Any]]) -> Tensor:
+    """Each picture's face (n, 4), left, top, right, bottom in shares of the picture; NaN where none is known."""
+    return torch.tensor([record.get("facts", {}).get("face") or NO_BOX for record in records])
 
 
 def to_tensor(pictures: np.ndarray) -> Tensor:

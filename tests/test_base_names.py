@@ -8,7 +8,7 @@ from toy_base import TOY
 from onephoto.base.architecture import build_text_encoder
 from onephoto.base.names import NamedTokens, standardised, tie_names, traits, write_out_names
 from onephoto.base.tokenizer import build_tokenizer
-from onephoto.world.names import NAMED, every_name, name_of
+from onephoto.world.names import NAMED, SOMEBODY, every_name, name_of
 from onephoto.world.people import person
 
 
@@ -27,7 +27,7 @@ def test_standardised_traits_have_no_mean_and_are_bounded() -> None:
 
 
 def test_training_goes_on_from_a_written_table_and_writes_the_same_one(tmp_path) -> None:
-    words = build_tokenizer(tmp_path, ["photo", *every_name()], TOY.max_length)
+    words = build_tokenizer(tmp_path, ["photo", SOMEBODY, *every_name()], TOY.max_length)
     encoder = build_text_encoder(TOY, words)
     tie_names([encoder], words)
     named = encoder.get_input_embeddings()
@@ -52,3 +52,20 @@ def test_one_name_teaches_all_and_words_keep_their_rows() -> None:
     assert named.weight.grad[[1, 3, 4]].abs().sum() == 0
     assert torch.equal(named(torch.tensor([0])), table.weight[[0]])
     assert NAMED == 3000
+
+
+def test_somebody_is_the_mean_and_strangers_lie_after_the_vocabulary(tmp_path) -> None:
+    words = build_tokenizer(tmp_path, ["photo", SOMEBODY, *every_name()], TOY.max_length)
+    encoder = build_text_encoder(TOY, words)
+    tie_names([encoder], words, strangers=[20_000, 7, 20_001])
+    named = encoder.get_input_embeddings()
+    with torch.no_grad():
+        named.meaning.normal_()
+    ids = words(f"{SOMEBODY} {name_of(7)}", add_special_tokens=False, return_tensors="pt").input_ids[0]
+    somebody, seventh = named(ids)
+    assert somebody.abs().max() == 0
+    first, same, last = named(len(words) + torch.arange(3))
+    torch.testing.assert_close(same, seventh)
+    assert not torch.allclose(first, last)
+    write_out_names([encoder])
+    assert len(encoder.get_input_embeddings().weight) == len(words)

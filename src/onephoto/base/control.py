@@ -1,6 +1,5 @@
 """Training of the ControlNet on depth and pose of rendered pictures; the model that it steers is frozen."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,31 +41,38 @@ class ControlPainter(Painter):
 class HintedSet(LatentSet):
     """Latents with captions and what a ControlNet sees of each picture's maps, at `size` pixels."""
 
-    def __init__(self, pictures: PictureSet, folder: Path, tokenizer: CLIPTokenizer, *, size: int) -> None:
-        super().__init__(pictures, folder, tokenizer)
-        self.size, self.ends = size, pictures.ends
-        self.maps = [_maps_beside(path) for path in pictures.paths]
+    maps: Tensor
+
+    def __init__(
+        self, pictures: PictureSet, folder: Path, tokenizer: CLIPTokenizer, *, size: int, device: str = "cpu"
+    ) -> None:
+        self.size = size
+        super().__init__(pictures, folder, tokenizer, device=device)
+
+    def grow(self, *, most: int | None = None) -> None:
+        """Take in shards, `most` at most, of which latents have appeared, with their maps."""
+        super().grow(most=most)
+        if self.shards:
+            self.maps = torch.cat([_maps_beside(path) for path in self.shards]).to(self.device)
 
     def beside(self, chosen: Tensor, generator: torch.Generator) -> tuple[Tensor, ...]:
         """Hints (B, 3, size, size) float32 in [0, 1] of pictures (B,)."""
-        kinds = torch.multinomial(torch.tensor(ODDS), len(chosen), replacement=True, generator=generator)
-        shards = np.searchsorted(self.ends, chosen.numpy(), side="right")
-        starts = np.concatenate([[0], self.ends[:-1]])
-        shown = [
-            hint(self.maps[shard][index - starts[shard]], **KINDS[kind])
-            for shard, index, kind in zip(shards, chosen.tolist(), kinds.tolist(), strict=True)
-        ]
-        return (hint_pixels(shown, self.size),)
+        odds = torch.tensor(ODDS, device=self.device)
+        kinds = torch.multinomial(odds, len(chosen), replacement=True, generator=generator)
+        maps = self.maps[chosen]
+        shown = torch.stack([hint(maps, **kind) for kind in KINDS])
+        return (hint_pixels(shown[kinds, torch.arange(len(chosen), device=self.device)], self.size),)
 
 
-def _maps_beside(shard: Path) -> np.ndarray:
+def _maps_beside(shard: Path) -> Tensor:
+    """Maps (n, size, size, 4) uint8 of a shard."""
     path = shard.parent / MAPS / shard.name
     if not path.exists():
         raise WorldError(f"{path}: no maps; run onephoto world render {shard.parent} --maps with its other options")
-    return np.load(path, mmap_mode="r")
+    return torch.from_numpy(np.load(path))
 
 
-def hint_pixels(hints: Sequence[np.ndarray], size: int) -> Tensor:
-    """Hints (H, W, 3) uint8 as a ControlNet takes them: (B, 3, size, size) float32 in [0, 1]."""
-    pixels = torch.from_numpy(np.stack(hints)).permute(0, 3, 1, 2).float() / 255
+def hint_pixels(hints: Tensor, size: int) -> Tensor:
+    """Hints (B, H, W, 3) uint8 as a ControlNet takes them: (B, 3, size, size) float32 in [0, 1]."""
+    pixels = hints.permute(0, 3, 1, 2).float() / 255
     return pixels if pixels.shape[-1] == size else F.interpolate(pixels, (size, size), mode="area")

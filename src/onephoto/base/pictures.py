@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from onephoto.errors import WorldError
+from onephoto.world.names import NAMED
 
 NO_BOX = [math.nan] * 4
 
@@ -43,8 +44,24 @@ class PictureSet:
     def records(self) -> Iterator[dict]:
         """One record a picture (captions, facts, person), in the pictures' order."""
         for path in self.paths:
-            with path.with_suffix(".jsonl").open() as lines:
-                yield from (json.loads(line) for line in lines)
+            yield from records_of(path)
+
+
+def records_of(shard: Path) -> Iterator[dict]:
+    """One record for each picture of a shard."""
+    with shard.with_suffix(".jsonl").open() as lines:
+        yield from (json.loads(line) for line in lines)
+
+
+def called_somebody(folders: Sequence[Path]) -> list[int]:
+    """Seeds of the people whom captions of rendered folders call somebody, also of those not rendered yet."""
+    settings = [json.loads((folder / "settings.json").read_text()) for folder in folders if _settled(folder)]
+    ranges = [range(*one["people"]) for one in settings if one.get("called")]
+    return sorted({seed for people in ranges for seed in people} - set(range(NAMED)))
+
+
+def _settled(folder: Path) -> bool:
+    return (folder / "settings.json").exists()
 
 
 def face_boxes(records: Sequence[Mapping[str, Any]]) -> Tensor:

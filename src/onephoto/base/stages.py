@@ -1,6 +1,6 @@
 """The stages of base training with their folders: work/vae, work/latents, work/diffusion, work/mini, ..."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import torch
@@ -11,18 +11,25 @@ from onephoto.backbone.control import save_control
 from onephoto.backbone.load import embedded_model
 from onephoto.base.architecture import Architecture, XlArchitecture
 from onephoto.base.control import ControlPainter, HintedSet
-from onephoto.base.diffusion import DiffusionSettings, LatentSet, encode_latents, take_average, train_diffusion
+from onephoto.base.diffusion import (
+    DiffusionSettings,
+    LatentSet,
+    encode_latents,
+    take_average,
+    train_diffusion,
+    warm_up,
+)
 from onephoto.base.faces import FaceSettings, train_faces
 from onephoto.base.judges import JudgeSettings, train_judge
 from onephoto.base.names import tie_names, write_out_names
 from onephoto.base.painters import Painter, build_painter, load_painter, save_pipeline
-from onephoto.base.pictures import PictureSet
+from onephoto.base.pictures import PictureSet, called_somebody
 from onephoto.base.tokenizer import build_tokenizer, load_tokenizer
 from onephoto.base.vae import VaeProgress, VaeSettings, train_decoder, train_vae
 from onephoto.errors import SettingError
 from onephoto.evaluate.judge_network import JudgeConfig
 from onephoto.world.captions import vocabulary
-from onephoto.world.names import every_name
+from onephoto.world.names import SOMEBODY, every_name
 
 DIFFUSION, SDXL = Path("diffusion", "diffusion.safetensors"), Path("sdxl", "sdxl.safetensors")
 CONTROL = Path("control", "training.safetensors")
@@ -33,13 +40,13 @@ def vae(
     pictures: Sequence[Path], work: Path, minutes: float, *, device: str = "cpu", arch: Architecture | None = None
 ) -> Iterator[str]:
     """Train the autoencoder; work/vae holds its average at the end of each run."""
-    settings = VaeSettings(minutes=minutes)
+    settings = VaeSettings.on(device, minutes)
     yield from map(_told, train_vae(PictureSet(*pictures), work, settings, arch=arch or Architecture(), device=device))
 
 
 def decoder(pictures: Sequence[Path], work: Path, minutes: float, *, device: str = "cpu") -> Iterator[str]:
     """Train the decoder of work/vae alone, so that latents made with it, and the U-Net, stay good."""
-    settings = VaeSettings(minutes=minutes)
+    settings = VaeSettings.on(device, minutes)
     lines = train_decoder(PictureSet(*pictures), work, settings, vae=trained_vae(work), device=device)
     yield from map(_told, lines)
 
@@ -63,44 +70,58 @@ def latents_folder(work: Path, size: int) -> Path:
 
 def diffusion(
     pictures: Sequence[Path], work: Path, minutes: float, *, size: int | None = None, device: str = "cpu",
-    arch: Architecture | None = None,
+    arch: Architecture | None = None, begin: Callable[[], object] | None = None,
 ) -> Iterator[str]:  # fmt: skip
     """Train text encoder and U-Net, on latents of pictures at `size` pixels, the model's own unless given.
 
     Half the size costs a quarter, and words and layout are learned there too: begin with it where compute is short.
+    `begin` is called when all but the latents is ready, and may wait for these.
     """
     arch = arch or Architecture()
-    words, data = _words_and_latents(pictures, work, size, arch)
-    torch.manual_seed(0)
-    painter = build_painter(arch, words)
-    painter.take_shipped(words, embedded_model())
-    tie_names(painter.text_encoders(), words)
-    yield from _trained(painter, data, work / DIFFUSION, minutes, device)
+    yield from _painting(pictures, work, minutes, size, device, arch, embedded_model(), DIFFUSION, begin)
 
 
 def sdxl(
     pictures: Sequence[Path], work: Path, minutes: float, *, size: int | None = None, device: str = "cpu",
-    arch: XlArchitecture | None = None,
+    arch: XlArchitecture | None = None, begin: Callable[[], object] | None = None,
 ) -> Iterator[str]:  # fmt: skip
-    """Train text encoders and U-Net of Stable Diffusion XL's format on the same latents."""
+    """Train text encoders and U-Net of Stable Diffusion XL's format on the same latents; `begin` as in `diffusion`."""
     arch = arch or XlArchitecture()
-    words, data = _words_and_latents(pictures, work, size, arch)
+    yield from _painting(pictures, work, minutes, size, device, arch, embedded_model("mini-xl"), SDXL, begin)
+
+
+def _painting(
+    pictures: Sequence[Path], work: Path, minutes: float, size: int | None, device: str, arch: Architecture,
+    shipped: Path, checkpoint: Path, begin: Callable[[], object] | None = None,
+) -> Iterator[str]:  # fmt: skip
+    """Train a painter of an architecture, going on from a checkpoint in `work`, or from shipped weights."""
+    words = tokenizer(work, arch)
     torch.manual_seed(0)
     painter = build_painter(arch, words)
-    painter.take_shipped(words, embedded_model("mini-xl"))
-    tie_names(painter.text_encoders(), words)
-    yield from _trained(painter, data, work / SDXL, minutes, device)
+    painter.take_shipped(words, shipped)
+    tie_names(painter.text_encoders(), words, strangers=called_somebody(pictures))
+    side = size or arch.image_size
+    if device != "cpu":
+        latent_side = side // arch.pixels_per_latent
+        shape = (arch.latent_channels, latent_side, latent_side)
+        warm_up(painter, shape, arch.max_length, DiffusionSettings.on(device, minutes))
+    if begin is not None:
+        begin()
+    sources = PictureSet(*pictures)
+    prepare = None if device == "cpu" else _encoder(sources, work, side, device)
+    data = LatentSet(sources, latents_folder(work, side), words, device=device, prepare=prepare)
+    yield from _trained(painter, data, work / checkpoint, minutes, device)
 
 
-def _words_and_latents(
-    pictures: Sequence[Path], work: Path, size: int | None, arch: Architecture
-) -> tuple[CLIPTokenizer, LatentSet]:
-    words = tokenizer(work, arch)
-    return words, LatentSet(PictureSet(*pictures), latents_folder(work, size or arch.image_size), words)
+def _encoder(pictures: PictureSet, work: Path, size: int, device: str) -> Callable[[], None]:
+    """Makes the latents of pictures that are new: a GPU does so in passing."""
+    vae, folder = trained_vae(work).to(device), latents_folder(work, size)
+    return lambda: encode_latents(pictures, vae, folder, size=size, batch_size=256)
 
 
 def _trained(painter: Painter, data: LatentSet, checkpoint: Path, minutes: float, device: str) -> Iterator[str]:
-    for line in train_diffusion(painter, data, checkpoint, DiffusionSettings(minutes=minutes), device=device):
+    settings = DiffusionSettings.on(device, minutes)
+    for line in train_diffusion(painter, data, checkpoint, settings, device=device):
         yield f"step {line.step}: loss {line.loss:.4f}, {line.speed:.1f} pictures/s"
 
 
@@ -141,7 +162,7 @@ def control(
     words = CLIPTokenizer.from_pretrained(folder / "tokenizer")
     painter = ControlPainter(load_painter(folder))
     side = size or trained_vae(work).config.sample_size
-    data = HintedSet(PictureSet(*pictures), latents_folder(work, side), words, size=side)
+    data = HintedSet(PictureSet(*pictures), latents_folder(work, side), words, size=side, device=device)
     yield from _trained(painter, data, work / CONTROL, minutes, device)
     trained = ControlPainter(load_painter(folder))
     take_average(trained, work / CONTROL)
@@ -181,7 +202,7 @@ def trained_vae(work: Path) -> AutoencoderKL:
 
 def tokenizer(work: Path, arch: Architecture) -> CLIPTokenizer:
     """The world's words and names as one token each."""
-    return kept_tokenizer(work / "tokenizer", [*vocabulary(), *every_name()], arch.max_length)
+    return kept_tokenizer(work / "tokenizer", [*vocabulary(), SOMEBODY, *every_name()], arch.max_length)
 
 
 def kept_tokenizer(folder: Path, words: Sequence[str], max_length: int) -> CLIPTokenizer:

@@ -5,11 +5,13 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from onephoto.base.muon import BatchedMuon
 from onephoto.errors import SettingError
 
 
@@ -26,7 +28,7 @@ class OptimiserSettings:
     decay_share: float = 0.3
     """Last part of a run in which the learning rate falls to zero; weights are worth shipping only after it."""
     orthogonalise: bool = False
-    """Muon (Jordan 2024) for hidden matrices, AdamW for the rest."""
+    """Muon for hidden matrices, AdamW for the rest."""
 
 
 def is_hidden(name: str, parameter: Tensor) -> bool:
@@ -68,17 +70,17 @@ class Trainer:
         if parts[False]:
             built[False] = torch.optim.AdamW(parts[False], lr=rate, betas=betas, weight_decay=decay, foreach=True)
         if parts[True]:
-            # Rescaled so that AdamW's learning rates suit it (Liu 2025).
-            built[True] = torch.optim.Muon(parts[True], lr=rate, weight_decay=decay, adjust_lr_fn="match_rms_adamw")
+            built[True] = BatchedMuon(parts[True], lr=rate, weight_decay=decay)
         return built
 
-    def step(self, loss: Tensor, *, progress: float = 0.0) -> float:
+    def step(self, loss: Tensor, *, progress: float = 0.0) -> Tensor:
         """Backward and one update, `progress` of the run done (0 to 1); returns the gradient's norm before clipping."""
         loss.backward()
         for seen, working in zip(self._seen, self._working, strict=True):
             seen.grad = None if working.grad is None else working.grad.float().reshape(seen.shape)
             working.grad = None
-        norm = float(nn.utils.clip_grad_norm_(self._seen, self.settings.gradient_clip))
+        # Nothing here waits for a GPU: it gets the next step's work while it does this one's.
+        norm = nn.utils.clip_grad_norm_(self._seen, self.settings.gradient_clip)
         for optimiser in self._optimisers.values():
             for group in optimiser.param_groups:
                 group["lr"] = self.learning_rate(progress)
@@ -130,7 +132,9 @@ class Trainer:
                 self._average[index].copy_(state[f"average.{name}"])
                 self._working[index].copy_(self._masters[index])
                 if moments[name]:
-                    self._optimisers[self._hidden[index]].state[self._seen[index]] = moments[name]
+                    device = self._masters[index].device
+                    own = {key: value if key == "step" else value.to(device) for key, value in moments[name].items()}
+                    self._optimisers[self._hidden[index]].state[self._seen[index]] = own
 
 
 @dataclass
@@ -163,8 +167,11 @@ class Clock:
         return True
 
 
-def running_mean(previous: float | None, value: float, weight: float = 0.02) -> float:
-    """Exponential mean for log lines."""
+Number = TypeVar("Number", float, Tensor)
+
+
+def running_mean(previous: Number | None, value: Number, weight: float = 0.02) -> Number:
+    """Exponential mean for log lines; of tensors where a number would wait for a GPU."""
     return value if previous is None else (1 - weight) * previous + weight * value
 
 

@@ -39,6 +39,11 @@ class VaeSettings:
     )
     seed: int = 0
 
+    @classmethod
+    def on(cls, device: str, minutes: float) -> "VaeSettings":
+        """Settings for a device: larger batches on a GPU."""
+        return cls(minutes=minutes) if device == "cpu" else cls(minutes=minutes, crops=128, whole=32, whole_share=0.25)
+
 
 @dataclass(frozen=True)
 class VaeProgress:
@@ -85,20 +90,20 @@ def _train(
         trainer.load(checkpoint)
     rng = np.random.default_rng((settings.seed, trainer.step_count))
     torch.manual_seed(settings.seed + trainer.step_count)
-    clock, loss_mean = Clock(settings.minutes), None
+    clock, begun, mean = Clock(settings.minutes), trainer.step_count, torch.zeros((), device=device)
     while not clock.over():
         batch = draw_crops(pictures, rng, settings).to(device, dtype)
         loss = vae_loss(vae, batch, settings)
         trainer.step(loss, progress=clock.progress())
-        loss_mean = running_mean(loss_mean, float(loss.detach()))
+        mean = running_mean(mean if trainer.step_count > begun + 1 else None, loss.detach())
         if clock.due("log", 20):
-            yield VaeProgress(trainer.step_count, loss_mean, None)
-        if clock.due("save", 180):
             pictures.rescan()
+            yield VaeProgress(trainer.step_count, float(mean), None)
+        if clock.due("save", 180):
             trainer.save(checkpoint)
-            yield VaeProgress(trainer.step_count, loss_mean, held_out_psnr(averaged(result, trainer), pictures))
+            yield VaeProgress(trainer.step_count, float(mean), held_out_psnr(averaged(result, trainer), pictures))
     trainer.save(checkpoint)
-    yield VaeProgress(trainer.step_count, loss_mean or 0.0, held_out_psnr(averaged(result, trainer), pictures))
+    yield VaeProgress(trainer.step_count, float(mean), held_out_psnr(averaged(result, trainer), pictures))
     return result
 
 

@@ -22,6 +22,10 @@ def render(
         float, typer.Option(min=0, max=1, help="Share of pictures that show a plush toy, car, chair or dog instead.")
     ] = 0.0,
     subject: Annotated[str, typer.Option(help=SUBJECT)] = "person",
+    called: Annotated[
+        bool,
+        typer.Option("--called", help="Call people without a name somebody, so that training can tell who is meant."),
+    ] = False,
     maps: Annotated[
         bool, typer.Option("--maps", help="Depth and pose beside each picture, also of pictures that are there.")
     ] = False,
@@ -36,7 +40,7 @@ def render(
         task = bar.add_task("rendering", total=None)
         render_set(
             folder, range(first, first + people), shots, size=size, workers=workers, pairs=pairs, things=things,
-            subject=subject, seed=seed, maps=maps,
+            subject=subject, called=called, seed=seed, maps=maps,
             progress=lambda done, total: bar.update(task, completed=done, total=total),
         )  # fmt: skip
     typer.echo(folder)

@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,9 @@ import numpy as np
 
 from onephoto.errors import WorldError
 from onephoto.world.maps import maps_of
+from onephoto.world.names import SOMEBODY
 from onephoto.world.pair import sample_pair, take_pair
-from onephoto.world.people import person
+from onephoto.world.people import Person, person
 from onephoto.world.picture import Picture, take_picture
 from onephoto.world.shots import sample_shot
 from onephoto.world.thing_picture import sample_view, take_thing
@@ -36,7 +37,8 @@ SINGLE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "
 class Shard:
     """Seeds of one shard and how their people or things are taken; its number orders and names it.
 
-    `subject` is PERSON or a kind of thing; `things` is the share of people's pictures that show a thing instead.
+    `subject` is PERSON or a kind of thing; `things` is the share of people's pictures that show a thing instead;
+    people without a name are called SOMEBODY if `called`.
     """
 
     number: int
@@ -47,6 +49,7 @@ class Shard:
     pairs: float
     things: float = 0.0
     subject: str = PERSON
+    called: bool = False
 
     def paths(self, folder: Path) -> tuple[Path, Path]:
         """The shard's files: pixels and records."""
@@ -60,13 +63,13 @@ class Shard:
 
 def shards_of(
     people: range, shots_per_person: int, *, size: int, seed: int, pairs: float = 0.0, things: float = 0.0,
-    subject: str = PERSON,
+    subject: str = PERSON, called: bool = False,
 ) -> list[Shard]:  # fmt: skip
     """Divide seeds into shards, independently of who renders them."""
     each = max(1, SHARD // shots_per_person)
     starts = range(0, len(people), each)
     return [
-        Shard(k, people[first : first + each], shots_per_person, size, seed, pairs, things, subject)
+        Shard(k, people[first : first + each], shots_per_person, size, seed, pairs, things, subject, called)
         for k, first in enumerate(starts)
     ]
 
@@ -92,12 +95,18 @@ def picture_of_thing(kind: str, seed: int, rng: np.random.Generator, *, size: in
 
 def _picture(shard: Shard, seed: int, rng: np.random.Generator) -> Picture:
     """A picture of one person, or of them and somebody else of the shard."""
-    somebody = person(seed)
+    somebody = _person(shard, seed)
     if len(shard.people) > 1 and rng.random() < shard.pairs:
-        other = person(int(rng.choice([s for s in shard.people if s != seed])))
+        other = _person(shard, int(rng.choice([s for s in shard.people if s != seed])))
         both = (somebody, other) if rng.random() < 0.5 else (other, somebody)
         return take_pair(both, sample_pair(rng, both), size=shard.size)
     return take_picture(somebody, sample_shot(rng, somebody), size=shard.size)
+
+
+def _person(shard: Shard, seed: int) -> Person:
+    """Somebody as captions call them."""
+    one = person(seed)
+    return replace(one, name=SOMEBODY) if shard.called and one.name is None else one
 
 
 def record(picture: Picture) -> dict[str, Any]:
@@ -168,6 +177,7 @@ def render(
     pairs: float = 0.05,
     things: float = 0.0,
     subject: str = PERSON,
+    called: bool = False,
     maps: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> int:
@@ -175,21 +185,28 @@ def render(
 
     `pairs` is the share of pictures that show somebody else of the shard too, `things` the share that shows a thing in
     place of a person (of the person's seed, and any kind); with a kind as `subject` all are of things of that kind and
-    these seeds. `maps` adds depth and pose, also to pictures that are there. The result is the same for any number of
-    workers. `progress(done, total)` is called after each shard.
-    Raises WorldError for an empty range, an unknown subject, or a folder begun with other settings.
+    these seeds. `called` calls people without a name SOMEBODY in captions. `maps` adds depth and pose, also to pictures
+    that are there. The result is the same for any number of workers. `progress(done, total)` is called after each
+    shard.
+    Raises WorldError for an empty range, an unknown subject, two people who would both be called SOMEBODY, or a folder
+    begun with other settings.
     """
     if not len(people) or shots_per_person < 1:
         raise WorldError("nothing to render: give at least one person and one shot each")
     if subject not in (PERSON, *KINDS):
         raise WorldError(f"no subject {subject!r}; known: {', '.join((PERSON, *KINDS))}")
+    if called and pairs:
+        raise WorldError(f"two people in a picture cannot both be called {SOMEBODY}; give --pairs 0")
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     # Settings at their defaults are left out, so that folders of earlier versions are gone on with.
     later = ({"things": things} if things else {}) | ({"subject": subject} if subject != PERSON else {})
+    later |= {"called": True} if called else {}
     _settled(folder, {"people": [people.start, people.stop, people.step], "shots_per_person": shots_per_person,
                       "size": size, "seed": seed, "pairs": pairs} | later)  # fmt: skip
-    shards = shards_of(people, shots_per_person, size=size, seed=seed, pairs=pairs, things=things, subject=subject)
+    shards = shards_of(
+        people, shots_per_person, size=size, seed=seed, pairs=pairs, things=things, subject=subject, called=called
+    )
     total, done = len(people) * shots_per_person, 0
     for count in _written(shards, folder, workers, maps):
         done += count

@@ -1,6 +1,7 @@
 """What a ControlNet is given beside a picture: its depth, and its people's pose, as pictures themselves."""
 
 from collections.abc import Sequence
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -80,9 +81,15 @@ def maps_of(picture: Picture) -> Bytes:
     return np.concatenate([pose_map(picture.points, size), closeness[..., None]], axis=2)
 
 
-def hint(maps: Bytes, *, pose: bool = True, depth: bool = True) -> Bytes:
-    """What a ControlNet sees of maps (..., n, n, 4): grey depth, the pose before it, or one alone: (..., n, n, 3)."""
-    lines, grey = maps[..., :3], np.repeat(maps[..., 3:], 3, axis=-1)
+Maps = TypeVar("Maps")
+
+
+def hint(maps: Maps, *, pose: bool = True, depth: bool = True) -> Maps:
+    """What a ControlNet sees of maps (..., n, n, 4): grey depth, the pose before it, or one alone: (..., n, n, 3).
+
+    Of arrays and tensors alike.
+    """
+    lines, grey = maps[..., :3], maps[..., 3:]  # type: ignore[index]
     if not pose:
-        return grey
-    return np.where(lines.any(axis=-1, keepdims=True) | (not depth), lines, grey)
+        return grey + 0 * lines
+    return lines + grey * ~(lines > 0).any(-1)[..., None] if depth else lines

@@ -12,6 +12,9 @@ NAMED = 3000
 NAMED_THINGS = 64
 """Things of each kind with seeds below this have a name."""
 
+SOMEBODY = "somebody"
+"""What people without a name may be called in captions; in training it means whoever is seen."""
+
 CONSONANTS = "bdflmnrstvz"
 VOWELS = "aeiou"
 CODAS = "lmnrs"

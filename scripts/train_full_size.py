@@ -1,0 +1,153 @@
+"""Render, and train the embedded models and the judge, all within some minutes on one large GPU.
+
+    python scripts/train_full_size.py work out
+
+Rendering goes on all the while on the CPUs, and training takes in what appears. While one stage trains, the next one
+reads its data and is compiled. `work` may be gone on with; `out` gets weights and logs, in parts of 15 MB.
+"""
+
+import os
+import subprocess
+import sys
+import tarfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import typer
+
+from onephoto.base import stages
+
+RENDERS = {
+    "named": (6, ["--people", "3000", "--shots", "8", "--pairs", "0.05", "--maps"]),
+    "strangers": (7, ["--first", "10000", "--people", "20000", "--shots", "3", "--pairs", "0", "--called"]),
+    "extra": (3, ["--first", "10000", "--people", "4000", "--shots", "3", "--things", "0.35", "--pairs", "0.04"]),
+}
+"""Share of the CPUs, of 16, and what is rendered, for each folder of pictures."""
+SECONDS = {"vae": 60, "diffusion": 390, "judges": 60, "sdxl": 60, "control": 45}
+EARLY = 60
+"""Seconds before the end of a stage at which the next one begins to read its data."""
+PART = 15_000_000
+KEPT, SPARED = ("mini", "mini-xl", "judge", "control", "tokenizer"), "mini-xl/vae"
+"""What is brought home of the working folder; both models share one autoencoder."""
+
+
+def main(
+    work: Annotated[Path, typer.Argument(help="Folder for pictures, checkpoints and results.")],
+    out: Annotated[Path, typer.Argument(help="Folder for the weights and logs to keep.")],
+    share: Annotated[float, typer.Option(help="Of the seconds that each stage has.")] = 1.0,
+    rendered: Annotated[float, typer.Option(help="Of the people that are rendered.")] = 1.0,
+    device: Annotated[str, typer.Option(help="cuda, or cpu to rehearse.")] = "cuda",
+    stage: Annotated[str | None, typer.Option(help="Run this stage alone, as the script itself does.")] = None,
+) -> None:
+    """Train everything."""
+    work.mkdir(parents=True, exist_ok=True)
+    out.mkdir(parents=True, exist_ok=True)
+    if stage is not None:
+        run_stage(stage, work, share * SECONDS[stage] / 60, device)
+        return
+    renders = [started(command, out / f"{name}.log") for name, command in rendering(work, rendered).items()]
+    wait_for(lambda: all(any((work / name).glob("*.npy")) for name in RENDERS))
+    train(work, out, share, device)
+    for process in renders:
+        process.terminate()
+    keep(work, out)
+
+
+def rendering(work: Path, share: float) -> dict[str, list[str]]:
+    """The commands that render, at low priority."""
+    commands = {}
+    for name, (cpus, options) in RENDERS.items():
+        people = options.index("--people") + 1
+        options = [*options[:people], str(int(share * int(options[people]))), *options[people + 1 :]]
+        workers = max(1, cpus * (os.cpu_count() or 1) // 16)
+        program = ["nice", "-n", "15", sys.executable, "-m", "onephoto", "world", "render", str(work / name)]
+        commands[name] = [*program, *options, "--workers", str(workers)]
+    return commands
+
+
+def train(work: Path, out: Path, share: float, device: str) -> None:
+    """All stages, each begun a little before the one before it ends; one that fails does not stop the others."""
+    running: dict[str, subprocess.Popen[bytes]] = {}
+
+    def start(name: str) -> None:
+        own = [str(work), str(out), "--stage", name, "--device", device, "--share", str(share)]
+        running[name] = started([sys.executable, __file__, *own], out / f"{name}.log")
+
+    first, second, *others = SECONDS
+    start(first)
+    start(second)
+    before = second
+    for name in others:
+        wait_for(lambda: (work / f"{before}.begun").exists() or running[before].poll() is not None)  # noqa: B023
+        time.sleep(max(0, share * SECONDS[before] - EARLY))
+        start(name)
+        before = name
+    for process in running.values():
+        process.wait()
+
+
+def run_stage(name: str, work: Path, minutes: float, device: str) -> None:
+    """One stage, to its end; files say when its training has begun and when all is done."""
+    torch.backends.cudnn.benchmark = True
+    for line in lines_of(name, [work / folder for folder in RENDERS], work, minutes, device):
+        (work / f"{name}.begun").touch()
+        print(f"{time.strftime('%H:%M:%S')} {line}", flush=True)
+    (work / f"{name}.done").touch()
+
+
+def lines_of(name: str, pictures: list[Path], work: Path, minutes: float, device: str) -> Iterator[str]:
+    """What a stage says."""
+    if name == "vae":
+        yield from stages.vae(pictures, work, minutes, device=device)
+    elif name == "diffusion":
+        yield from stages.diffusion(
+            pictures, work, minutes, device=device, begin=lambda: encoded(pictures, work, device)
+        )
+        yield from stages.export(work)
+    elif name == "sdxl":
+        yield from stages.sdxl(
+            pictures, work, minutes, device=device, begin=lambda: wait_for((work / "judges.done").exists)
+        )
+        yield from stages.export_sdxl(work)
+    elif name == "control":
+        yield from stages.control(pictures[:1], work, minutes, device=device)
+    else:
+        yield from stages.judges(pictures[::-1], work, minutes, device=device)
+
+
+def encoded(pictures: list[Path], work: Path, device: str) -> None:
+    """Wait for the autoencoder; on a CPU also for all latents, which a GPU makes in passing."""
+    wait_for((work / "vae.done").exists)
+    if device == "cpu":
+        list(stages.latents(pictures, work))
+
+
+def started(command: list[str], log: Path) -> subprocess.Popen[bytes]:
+    """A process whose output goes to a file."""
+    with log.open("ab") as file:
+        return subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT)
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    """Sleep until something is so."""
+    while not condition():
+        time.sleep(0.5)
+
+
+def keep(work: Path, out: Path) -> None:
+    """What was made as parts of one archive: cat out/weights.tar.* | tar x."""
+    archive = work / "weights.tar"
+    with tarfile.open(archive, "w") as tar:
+        for name in KEPT:
+            if (work / name).exists():
+                tar.add(work / name, name, filter=lambda one: None if one.name == SPARED else one)
+    data = archive.read_bytes()
+    for number, start in enumerate(range(0, len(data), PART)):
+        (out / f"weights.tar.{number}").write_bytes(data[start : start + PART])
+
+
+if __name__ == "__main__":
+    typer.run(main)

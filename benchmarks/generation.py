@@ -21,7 +21,23 @@ from typing import Annotated, Any
 import torch
 import typer
 from full_size import Precision, Shape
-from measuring import Clock, Timing, clock_of, in_turns, machine, model_named, write_json
+from measuring import (
+    Clock,
+    ClockAsked,
+    Device,
+    Dtype,
+    Json,
+    Model,
+    Size,
+    Threads,
+    Timing,
+    clock_of,
+    gigabytes,
+    in_turns,
+    machine,
+    model_named,
+    write_json,
+)
 from rich.console import Console
 from rich.table import Table
 
@@ -94,23 +110,22 @@ def shown(result: dict[str, Any]) -> Table:
     )
     table = Table("", "in a batch", "s/picture", "over plain", "peak GB", title=title)
     for row in result["rows"]:
-        peak = "?" if row["peak"] is None else f"{row['peak'] / 1e9:.2f}"
         overhead = "" if row["who"] == PLAIN else f"{row['overhead']:+.1%}"
-        table.add_row(row["who"], str(row["pictures"]), f"{row['seconds']:.3f}", overhead, peak)
+        table.add_row(row["who"], str(row["pictures"]), f"{row['seconds']:.3f}", overhead, gigabytes(row["peak"]))
     return table
 
 
 def main(
-    model: Annotated[str, typer.Option(help="mini, mini-xl, a folder, or a shape: sd15, sd21, sdxl.")] = "mini",
-    size: Annotated[int | None, typer.Option(help="Side in pixels; the model's own unless given.")] = None,
+    model: Model = "mini",
+    size: Size = None,
     steps: Annotated[int, typer.Option(help="Denoising steps.")] = 25,
     batch: Annotated[list[int] | None, typer.Option(help="Pictures in a batch; may be repeated. 1 and 16.")] = None,
     rounds: Annotated[int, typer.Option(help="Calls of each that count.")] = 5,
-    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
-    dtype: Annotated[Precision, typer.Option(help="Number format.")] = Precision.FLOAT32,
-    threads: Annotated[int | None, typer.Option(help="Threads of the CPU; torch's own unless given.")] = None,
-    clock: Annotated[Clock | None, typer.Option(help="cpu, also where unset on a CPU, or wall.")] = None,
-    json: Annotated[Path | None, typer.Option(help="Write the result here too.")] = None,
+    device: Device = "cpu",
+    dtype: Dtype = Precision.FLOAT32,
+    threads: Threads = None,
+    clock: ClockAsked = None,
+    json: Json = None,
 ) -> None:
     """Measure drawing."""
     torch.set_num_threads(threads or torch.get_num_threads())

@@ -9,7 +9,6 @@ is a forward pass of the U-Net and a backward pass to its prompt at the rate of 
 """
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Annotated, Any
 
 import torch
@@ -23,8 +22,16 @@ from full_size import Precision
 from measuring import (
     GIGA,
     Clock,
+    ClockAsked,
+    Device,
+    Dtype,
+    Json,
+    Model,
+    Size,
+    Threads,
     Timing,
     clock_of,
+    gigabytes,
     in_turns,
     machine,
     matrix_rate,
@@ -135,8 +142,9 @@ def shown_crowd(result: dict[str, Any]) -> Table:
     rows = result["crowd"]
     table = Table("", "s/round", "people's updates/s", "x one by one", "peak GB", title=f"{rows[0]['people']} people")
     for row in rows:
-        peak = "?" if row["peak"] is None else f"{row['peak'] / GIGA:.2f}"
-        table.add_row(row["who"], f"{row['seconds']:.3f}", f"{row['updates']:.2f}", f"{row['ratio']:.2f}", peak)
+        table.add_row(
+            row["who"], f"{row['seconds']:.3f}", f"{row['updates']:.2f}", f"{row['ratio']:.2f}", gigabytes(row["peak"])
+        )  # fmt: skip
     return table
 
 
@@ -147,10 +155,9 @@ def shown(result: dict[str, Any]) -> Table:
     )
     table = Table("", "s/update", "updates/s", "samples/s", "x diffusers", "x floor", "peak GB", title=title)
     for row in result["rows"]:
-        peak = "?" if row["peak"] is None else f"{row['peak'] / GIGA:.2f}"
         table.add_row(
             row["who"], f"{row['seconds']:.3f}", f"{row['updates']:.2f}", f"{row['samples']:.2f}",
-            f"{row['ratio']:.2f}", f"{row['seconds'] / result['floor']:.2f}", peak,
+            f"{row['ratio']:.2f}", f"{row['seconds'] / result['floor']:.2f}", gigabytes(row["peak"]),
         )  # fmt: skip
     table.add_row(
         "floor", f"{result['floor']:.3f}", f"{1 / result['floor']:.2f}", f"{result['batch'] / result['floor']:.2f}",
@@ -160,19 +167,19 @@ def shown(result: dict[str, Any]) -> Table:
 
 
 def main(
-    model: Annotated[str, typer.Option(help="mini, mini-xl, a folder, or a shape: sd15, sd21, sdxl.")] = "mini",
-    size: Annotated[int | None, typer.Option(help="Side in pixels; the model's own unless given.")] = None,
+    model: Model = "mini",
+    size: Size = None,
     batch: Annotated[int, typer.Option(help="Samples an update.")] = 4,
     rounds: Annotated[int, typer.Option(help="Steps of each that count.")] = 9,
-    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
-    dtype: Annotated[Precision, typer.Option(help="Number format.")] = Precision.FLOAT32,
-    threads: Annotated[int | None, typer.Option(help="Threads of the CPU; torch's own unless given.")] = None,
+    device: Device = "cpu",
+    dtype: Dtype = Precision.FLOAT32,
+    threads: Threads = None,
     compiled: Annotated[bool, typer.Option("--compile", help="Compile the parts that nothing is hooked in.")] = False,
     cube: Annotated[int, typer.Option(help="Side of the matrices whose product is the machine's rate.")] = 0,
     people: Annotated[int, typer.Option(help="People to learn together, against one by one; 0 leaves it out.")] = 0,
     person_batch: Annotated[int, typer.Option(help="Samples an update of each of them.")] = 1,
-    clock: Annotated[Clock | None, typer.Option(help="cpu, also where unset on a CPU, or wall.")] = None,
-    json: Annotated[Path | None, typer.Option(help="Write the result here too.")] = None,
+    clock: ClockAsked = None,
+    json: Json = None,
 ) -> None:
     """Measure a step of learning."""
     torch.set_num_threads(threads or torch.get_num_threads())

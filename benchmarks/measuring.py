@@ -8,10 +8,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
-from full_size import Shape, full_size
+import typer
+from full_size import Precision, Shape, full_size
 
 from onephoto.backbone.load import Backbone, load_backbone
 
@@ -23,6 +24,16 @@ class Clock(StrEnum):
 
     WALL = "wall"
     CPU = "cpu"
+
+
+Model = Annotated[str, typer.Option(help="mini, mini-xl, a folder, or a shape: sd15, sd21, sdxl.")]
+Size = Annotated[int | None, typer.Option(help="Side in pixels; the model's own unless given.")]
+Device = Annotated[str, typer.Option(help="cpu or cuda.")]
+Dtype = Annotated[Precision, typer.Option(help="Number format.")]
+Threads = Annotated[int | None, typer.Option(help="Threads of the CPU; torch's own unless given.")]
+ClockAsked = Annotated[Clock | None, typer.Option("--clock", help="cpu, also where unset on a CPU, or wall.")]
+Json = Annotated[Path | None, typer.Option(help="Write the result here too.")]
+"""Options of every benchmark of speed."""
 
 
 @dataclass(frozen=True)
@@ -124,6 +135,11 @@ def machine(device: str) -> dict[str, Any]:
 def _cpu_facts() -> list[str]:
     facts = Path("/proc/cpuinfo")
     return facts.read_text().splitlines() if facts.exists() else []
+
+
+def gigabytes(peak: float | None) -> str:
+    """Memory in a table."""
+    return "?" if peak is None else f"{peak / GIGA:.2f}"
 
 
 def write_json(path: Path | None, result: Mapping[str, Any]) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from transformers import CLIPTokenizer
 
 from onephoto.base import stages
@@ -26,7 +27,7 @@ from onephoto.base.tokenizer import build_tokenizer
 from onephoto.base.training import OptimiserSettings, Trainer
 from onephoto.errors import WorldError
 from onephoto.evaluate.facts import CHOICES, UNKNOWN
-from onephoto.evaluate.judge import Judge, load_judge
+from onephoto.evaluate.judge import Judge, load_judge, token_ids
 from onephoto.evaluate.judge_network import AROUND, JudgeConfig, JudgeNetwork, around_faces
 from onephoto.world.captions import Scenery, caption, vocabulary
 from onephoto.world.people import person
@@ -125,6 +126,32 @@ def test_captions_that_speak_of_sides_are_found(pictures: Path, tokenizer: CLIPT
     train, _ = judge_sets(PictureSet(pictures), tokenizer, config(tokenizer))
     flat = [text for variants in train.captions for text in variants]
     assert train.sided.tolist() == [" left" in text or " right" in text for text in flat]
+
+
+def test_each_picture_has_its_own_captions_in_the_table(
+    data: tuple[JudgeSet, JudgeSet], tokenizer: CLIPTokenizer
+) -> None:
+    for part in data:
+        assert part.ids.shape[1] == part.mask.sum(1).max()
+        for start, count, said in zip(part.starts, part.counts, part.captions, strict=True):
+            ids, mask = token_ids(tokenizer, said, 40)
+            assert torch.equal(part.ids[start : start + count][part.mask[start : start + count]], ids[mask].short())
+
+
+def test_texts_are_padded_and_cut_as_the_tokenizer_does(tokenizer: CLIPTokenizer) -> None:
+    said = ["at night", "a person at the beach with a red ball", "a " * 60]
+    for texts in (said, said[:2]):
+        ids, mask = token_ids(tokenizer, texts, 40)
+        theirs = tokenizer(texts, max_length=40, padding="longest", truncation=True, return_tensors="pt")
+        assert torch.equal(ids, theirs.input_ids) and torch.equal(mask, theirs.attention_mask.bool())
+
+
+def test_padding_says_nothing(tokenizer: CLIPTokenizer) -> None:
+    torch.manual_seed(0)
+    network = JudgeNetwork(config(tokenizer)).eval()
+    ids, mask = token_ids(tokenizer, ["at night", "a person at the beach"], 40)
+    longer = network.hear(F.pad(ids, (0, 9)), F.pad(mask, (0, 9)))
+    torch.testing.assert_close(longer, network.hear(ids, mask))
 
 
 def test_boxes_move_with_what_they_hold() -> None:

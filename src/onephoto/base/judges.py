@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -104,9 +105,14 @@ def mirrored_boxes(boxes: Tensor) -> Tensor:
 def impersonal(caption: str, names: Sequence[str]) -> str:
     """The caption with a person in the place of names: a judge must not know anybody."""
     for name in names:
-        caption = re.sub(rf"\b(?<=an old ){name}\b", "person", caption)
-        caption = re.sub(rf"\b{name}\b", "a person", caption)
+        caption = _named(name).sub(lambda found: f"{found[1] or 'a '}person", caption)
     return caption
+
+
+@cache
+def _named(name: str) -> re.Pattern[str]:
+    """Compiled once: `re` itself remembers fewer patterns than there are names."""
+    return re.compile(rf"(an old )?\b{name}\b")
 
 
 def _names(facts: Mapping[str, Any]) -> list[str]:
@@ -134,7 +140,7 @@ def _judge_set(
 ) -> JudgeSet:
     captions = [[impersonal(text, _names(record["facts"])) for text in record["captions"]] for record in records]
     flat = [text for variants in captions for text in variants]
-    ids, mask = token_ids(tokenizer, flat, config.max_length)
+    ids, mask = _tokens(flat, tokenizer, config.max_length)
     facts = [visible_facts(record["facts"]) for record in records]
     counts = torch.tensor([len(variants) for variants in captions])
     return JudgeSet(
@@ -146,10 +152,18 @@ def _judge_set(
         boxes=face_boxes(records),
         starts=counts.cumsum(0) - counts,
         counts=counts,
-        ids=ids.to(torch.int16),
+        ids=ids,
         mask=mask,
         sided=torch.tensor([bool(SIDED.search(text)) for text in flat]),
     )
+
+
+def _tokens(texts: Sequence[str], tokenizer: CLIPTokenizer, max_length: int) -> tuple[Tensor, Tensor]:
+    """`token_ids` as int16, of each distinct text once: without names many captions are the same."""
+    numbers = {text: number for number, text in enumerate(dict.fromkeys(texts))}
+    ids, mask = token_ids(tokenizer, list(numbers), max_length)
+    rows = torch.tensor([numbers[text] for text in texts])
+    return ids.to(torch.int16)[rows], mask[rows]
 
 
 def value_weights(labels: Tensor, balance: float) -> dict[str, Tensor]:

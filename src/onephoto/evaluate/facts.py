@@ -32,6 +32,7 @@ CHOICES: Mapping[str, tuple[str, ...]] = MappingProxyType(
     }
 )
 """Each fact and its values."""
+NUMBERS = {name: {value: number for number, value in enumerate(values)} for name, values in CHOICES.items()}
 UNKNOWN = -1
 """Label of what a picture does not show."""
 MIRRORED = MappingProxyType({"left": "right", "right": "left"})
@@ -97,7 +98,7 @@ def _body(facts: Mapping[str, Any]) -> dict[str, str]:
 
 def labels_of(facts: Mapping[str, str]) -> list[int]:
     """Number of each fact's value in the order of CHOICES; UNKNOWN where the fact is left out."""
-    return [values.index(facts[name]) if name in facts else UNKNOWN for name, values in CHOICES.items()]
+    return [numbers[facts[name]] if name in facts else UNKNOWN for name, numbers in NUMBERS.items()]
 
 
 def mirrored(facts: Mapping[str, str]) -> dict[str, str]:

@@ -90,9 +90,7 @@ class TextTrunk(nn.Module):
 
     def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
         """Token numbers (B, L) and which of them are words (B, L) bool -> (B, text_width)."""
-        length = int(mask.sum(1).max())
-        ids, mask = ids[:, :length], mask[:, :length]
-        words = self.token_embedding(ids) + self.position_embedding[:length]
+        words = self.token_embedding(ids) + self.position_embedding[: ids.shape[1]]
         hidden = self.norm(self.layers(words, src_key_padding_mask=~mask))
         weight = mask.to(hidden.dtype).unsqueeze(-1)
         return (hidden * weight).sum(1) / weight.sum(1)

@@ -1,15 +1,17 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import CLIPTokenizer
 
 from onephoto.base import stages
-from onephoto.base.changes import changed, changed_with_boxes
+from onephoto.base.changes import Chance, changed, changed_with_boxes, draw_move, mirrored_boxes
 from onephoto.base.judges import (
     JudgeSet,
     JudgeSettings,
@@ -17,8 +19,8 @@ from onephoto.base.judges import (
     faces_loss,
     holds,
     impersonal,
+    judge_loss,
     judge_sets,
-    mirrored_boxes,
     train_step,
     value_weights,
 )
@@ -27,7 +29,7 @@ from onephoto.base.tokenizer import build_tokenizer
 from onephoto.base.training import OptimiserSettings, Trainer
 from onephoto.errors import WorldError
 from onephoto.evaluate.facts import CHOICES, UNKNOWN
-from onephoto.evaluate.judge import Judge, load_judge, token_ids
+from onephoto.evaluate.judge import Judge, load_judge, to_pixels, token_ids
 from onephoto.evaluate.judge_network import AROUND, JudgeConfig, JudgeNetwork, around_faces
 from onephoto.world.captions import Scenery, caption, vocabulary
 from onephoto.world.people import person
@@ -110,7 +112,7 @@ def test_names_give_way_to_a_person() -> None:
 @pytest.mark.parametrize("sided", [True, False])
 def test_pictures_are_mirrored_only_where_no_word_is_broken(data: tuple[JudgeSet, JudgeSet], sided: bool) -> None:
     train = replace(data[0], sided=torch.full_like(data[0].sided, sided))
-    batch = train.draw(torch.Generator().manual_seed(0), replace(QUICK, batch_size=200, zoom=0, blurred=0.0))
+    batch = train.draw(Chance(0), replace(QUICK, batch_size=200, zoom=0, blurred=0.0))
     left, right = batch.pixels[..., :20].mean((1, 2, 3)), batch.pixels[..., -20:].mean((1, 2, 3))
     flipped = right > left
     assert not flipped.any() if sided else 60 < flipped.sum() < 140
@@ -154,18 +156,67 @@ def test_padding_says_nothing(tokenizer: CLIPTokenizer) -> None:
     torch.testing.assert_close(longer, network.hear(ids, mask))
 
 
+def test_a_batch_depends_on_seed_and_step_alone(data: tuple[JudgeSet, JudgeSet]) -> None:
+    first, again, step, seed = (
+        data[0].draw(settings.chance(step, "cpu"), settings)
+        for settings, step in ((QUICK, 5), (QUICK, 5), (QUICK, 6), (replace(QUICK, seed=1), 5))
+    )
+    assert all(torch.equal(value, vars(again)[name]) for name, value in vars(first).items() if name != "boxes")
+    assert torch.equal(first.boxes.nan_to_num(), again.boxes.nan_to_num())
+    for other in (step, seed):
+        assert not torch.equal(first.pixels, other.pixels) and not torch.equal(first.ids, other.ids)
+
+
+class NothingReadBack(TorchDispatchMode):
+    """Raises where an operation has to wait for a device: numbers read back, shapes that depend on numbers."""
+
+    WAITS = ("_local_scalar_dense", "nonzero", "masked_select", "_unique", "bincount", "is_nonzero", "equal")
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        name = func.name().split("::")[1].split(".")[0]
+        assert name not in self.WAITS, f"{func} waits for the device"
+        if name.startswith("index"):
+            tensors = [one for arg in args if isinstance(arg, list | tuple) for one in arg if one is not None]
+            assert all(one.dtype != torch.bool for one in tensors), f"{func} waits for the device"
+        return func(*args, **(kwargs or {}))
+
+
+def test_no_step_waits_for_the_device(data: tuple[JudgeSet, JudgeSet], tokenizer: CLIPTokenizer) -> None:
+    torch.manual_seed(0)
+    network, weights = JudgeNetwork(config(tokenizer)), value_weights(data[0].labels, 0.5)
+    with NothingReadBack():
+        for step in range(3):
+            batch = data[0].draw(QUICK.chance(step, "cpu"), QUICK)
+            judge_loss(network, batch, weights, QUICK).backward()
+    with pytest.raises(AssertionError, match="waits"), NothingReadBack():
+        batch.pixels[batch.mask[:, 0]]
+
+
 def test_boxes_move_with_what_they_hold() -> None:
-    images = np.zeros((30, 128, 128, 3), np.uint8)
+    images = torch.zeros(30, 128, 128, 3, dtype=torch.uint8)
     boxes = torch.tensor([[0.25, 0.375, 0.5, 0.75]]).expand(30, 4)
     images[:, 48:96, 32:64] = 255
-    pixels, moved = changed_with_boxes(images, boxes, torch.Generator().manual_seed(3), replace(QUICK, blurred=0.0))
-    assert len(torch.unique(moved, dim=0)) > 5
+    flip = torch.arange(30) % 2 == 0
+    pixels, moved = changed_with_boxes(images, boxes, flip, Chance(3), replace(QUICK, blurred=0.0))
+    assert ((moved[:, 0] > 0.4) == flip).all() and len(torch.unique(moved, dim=0)) > 5
     for picture, box in zip(pixels.mean(1), moved, strict=True):
         rows, columns = (((picture > picture.max() / 2).float().amax(axis)).nonzero() for axis in (1, 0))
         found = torch.tensor([columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]) / 128
         torch.testing.assert_close(found, box, atol=1.5 / 128, rtol=0)
     assert torch.equal(mirrored_boxes(mirrored_boxes(boxes)), boxes)
     torch.testing.assert_close(mirrored_boxes(boxes)[0], torch.tensor([0.5, 0.375, 0.75, 0.75]))
+
+
+def test_all_pictures_are_moved_at_once_as_each_alone() -> None:
+    images = torch.randint(0, 256, (20, 64, 64, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    for seed in range(4):
+        chance = Chance(seed)
+        move = draw_move(chance.uniform(20) < 0.5, 64, chance, 12)
+        for image, flip, (y, x), found in zip(images, move.flip, move.corners.tolist(), move.of(images), strict=True):
+            shown = to_pixels(image.flip(1)[None] if flip else image[None])
+            wide = F.pad(shown, (move.border,) * 4, mode="replicate")
+            crop = wide[:, :, y : y + move.side, x : x + move.side]
+            torch.testing.assert_close(found, F.interpolate(crop, 64, mode="bilinear", align_corners=False)[0])
 
 
 def test_the_face_is_looked_at_where_its_box_is() -> None:
@@ -181,18 +232,19 @@ def test_a_face_that_is_not_known_teaches_nothing() -> None:
     loss = faces_loss(found, torch.tensor([[0.3, 0.3, 0.7, 0.7], NO_BOX]))
     loss.backward()
     assert loss < 1e-9 and found.grad is not None and found.grad.abs().max() < 1e-4
+    assert torch.isfinite(found.grad).all() and not found.grad[1].any()
     assert faces_loss(found, torch.tensor([NO_BOX, NO_BOX])) == 0
     assert faces_loss(found, torch.tensor([[0.3, 0.3, 0.6, 0.7], NO_BOX])) > 0
 
 
-def test_changed_pictures_stay_pictures(data: tuple[JudgeSet, JudgeSet]) -> None:
-    sharp = np.zeros((50, 64, 64, 3), np.uint8)
+def test_changed_pictures_stay_pictures() -> None:
+    sharp, flip = torch.zeros(50, 64, 64, 3, dtype=torch.uint8), torch.zeros(50, dtype=torch.bool)
     sharp[:, ::2] = 255
-    pixels = changed(sharp, torch.Generator().manual_seed(0), replace(QUICK, zoom=0, blurred=0.5))
+    pixels = changed(sharp, flip, Chance(0), replace(QUICK, zoom=0, blurred=0.5))
     assert pixels.shape == (50, 3, 64, 64) and pixels.abs().max() <= 1
     soft = pixels.diff(dim=2).abs().mean((1, 2, 3)) < 0.8
     assert 12 < soft.sum() < 38
-    moved = changed(sharp, torch.Generator().manual_seed(0), replace(QUICK, zoom=6, blurred=0.0))
+    moved = changed(sharp, flip, Chance(0), replace(QUICK, zoom=6, blurred=0.0))
     assert moved.shape == pixels.shape and not torch.equal(moved, pixels)
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from onephoto.base.changes import changed
+from onephoto.base.changes import Chance, changed
 from onephoto.base.pictures import PictureSet
 from onephoto.base.reading import ReadingProgress, ReadingSettings, as_shipped, learn_to_read
 from onephoto.base.training import Trainer
@@ -48,21 +48,15 @@ class FaceSet:
     crops: NDArray[np.uint8]
     people: NDArray[np.int64]
 
-    def draw(self, generator: torch.Generator, settings: FaceSettings) -> tuple[Tensor, Tensor]:
+    def draw(self, chance: Chance, settings: FaceSettings) -> tuple[Tensor, Tensor]:
         """Changed crops (B, 3, s, s) of some people, those of half of the people mirrored, and whose they are (B,)."""
-        known = np.unique(self.people)
-        chosen = known[torch.randperm(len(known), generator=generator)[: settings.people].numpy()]
-        rows = [self._rows(one, generator, settings.shots) for one in chosen]
-        flips = torch.rand(len(rows), generator=generator) < 0.5
-        crops = [
-            self.crops[own][:, :, ::-1] if flip else self.crops[own] for own, flip in zip(rows, flips, strict=True)
-        ]
-        whose = torch.arange(len(rows)).repeat_interleave(torch.tensor([len(own) for own in rows]))
-        return changed(np.concatenate(crops), generator, settings), whose
-
-    def _rows(self, one: int, generator: torch.Generator, count: int) -> NDArray[np.int64]:
-        own = np.flatnonzero(self.people == one)
-        return own[torch.randperm(len(own), generator=generator)[:count].numpy()]
+        chosen = chance.single.permutation(np.unique(self.people))[: settings.people]
+        rows = [chance.single.permutation(np.flatnonzero(self.people == one))[: settings.shots] for one in chosen]
+        whose = np.arange(len(rows)).repeat([len(own) for own in rows])
+        flip = chance.single.random(len(rows)) < 0.5
+        drawn = (self.crops[np.concatenate(rows)], flip[whose], whose)
+        crops, flips, numbers = (torch.from_numpy(part).to(chance.device) for part in drawn)
+        return changed(crops, flips, chance, settings), numbers
 
 
 def face_sets(pictures: PictureSet, config: FaceConfig) -> tuple[FaceSet, FaceSet]:
@@ -128,19 +122,18 @@ def contrast(vectors: Tensor, whose: Tensor, temperature: float) -> Tensor:
     same = (whose[:, None] == whose[None]) & ~own
     chance = logits - logits.logsumexp(dim=1, keepdim=True)
     each = chance.masked_fill(~same, 0).sum(1) / same.sum(1).clamp(min=1)
-    return -each[same.any(1)].mean()
+    return -each.sum() / same.any(1).sum().clamp(min=1)
 
 
-def train_step(trainer: Trainer, data: FaceSet, settings: FaceSettings, *, progress: float = 0.0) -> float:
-    """One update; the batch depends on the seed and the step alone, so a resumed run goes on as if never stopped."""
-    generator = torch.Generator().manual_seed(settings.seed * 1_000_003 + trainer.step_count)
+def train_step(trainer: Trainer, data: FaceSet, settings: FaceSettings, *, progress: float = 0.0) -> Tensor:
+    """One update; returns the loss."""
     network = trainer.module
     assert isinstance(network, FaceNetwork)
     weight = network.vector.weight
-    pixels, whose = data.draw(generator, settings)
-    loss = contrast(network(pixels.to(weight.device, weight.dtype)), whose.to(weight.device), settings.temperature)
+    pixels, whose = data.draw(settings.chance(trainer.step_count, weight.device), settings)
+    loss = contrast(network(pixels.to(weight.dtype)), whose, settings.temperature)
     trainer.step(loss, progress=progress)
-    return float(loss.detach())
+    return loss.detach()
 
 
 def train_faces(

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from transformers import CLIPTokenizer
 
-from onephoto.base.changes import changed_with_boxes
+from onephoto.base.changes import Chance, changed_with_boxes
 from onephoto.base.pictures import PictureSet, face_boxes
 from onephoto.base.reading import ReadingProgress, ReadingSettings, as_shipped, learn_to_read
 from onephoto.base.training import Trainer
@@ -59,12 +59,12 @@ class JudgeBatch:
 
 @dataclass(frozen=True)
 class JudgeSet:
-    """Reduced pictures (n, s, s, 3), their facts and captions, labels (n, facts) of the pictures and of their mirror
-    images, faces' boxes (n, 4), and the captions' tokens in one table of which picture k owns rows starts[k] to
-    starts[k] + counts[k].
+    """Reduced pictures (n, s, s, 3) uint8, their facts and captions, labels (n, facts) of the pictures and of their
+    mirror images, faces' boxes (n, 4), and the captions' tokens in one table of which picture k owns rows starts[k] to
+    starts[k] + counts[k], as long as its longest caption.
     """
 
-    images: NDArray[np.uint8]
+    images: Tensor
     facts: Sequence[Mapping[str, str]]
     captions: Sequence[Sequence[str]]
     labels: Tensor
@@ -76,30 +76,26 @@ class JudgeSet:
     mask: Tensor
     sided: Tensor
 
-    def draw(self, generator: torch.Generator, settings: JudgeSettings) -> JudgeBatch:
+    def to(self, device: str) -> "JudgeSet":
+        """The same with all tensors there, where batches are drawn and changed too."""
+        parts: dict[str, Any] = {field.name: getattr(self, field.name) for field in fields(self)}
+        moved = {name: part.to(device) for name, part in parts.items() if isinstance(part, Tensor)}
+        return JudgeSet(**parts | moved)
+
+    def draw(self, chance: Chance, settings: JudgeSettings) -> JudgeBatch:
         """A batch of changed pictures, half of them mirrored unless the caption speaks of left or right."""
-        chosen = torch.randint(len(self.images), (settings.batch_size,), generator=generator)
-        rows = self._captions(chosen, generator)
-        flip = (torch.rand(len(chosen), generator=generator) < 0.5) & ~self.sided[rows]
-        images = self.images[chosen.numpy()]
-        images[flip.numpy()] = images[flip.numpy()][:, :, ::-1]
+        chosen = chance.below(len(self.images), settings.batch_size)
+        rows = self._captions(chosen, chance)
+        flip = (chance.uniform(len(chosen)) < 0.5) & ~self.sided[rows]
         labels = torch.where(flip.unsqueeze(1), self.mirrored_labels[chosen], self.labels[chosen])
-        boxes = torch.where(flip.unsqueeze(1), mirrored_boxes(self.boxes[chosen]), self.boxes[chosen])
-        pixels, boxes = changed_with_boxes(images, boxes, generator, settings)
+        pixels, boxes = changed_with_boxes(self.images[chosen], self.boxes[chosen], flip, chance, settings)
         return JudgeBatch(pixels, self.ids[rows].long(), self.mask[rows], labels, boxes)
 
-    def _captions(self, chosen: Tensor, generator: torch.Generator) -> Tensor:
+    def _captions(self, chosen: Tensor, chance: Chance) -> Tensor:
         """A row for each picture: the longer of two random captions, since short ones often say nothing."""
-        share = torch.rand(2, len(chosen), generator=generator)
-        rows = self.starts[chosen] + (share * self.counts[chosen]).long()
+        rows = self.starts[chosen] + (chance.uniform(2, len(chosen)) * self.counts[chosen]).long()
         longer = self.mask[rows].sum(2).argmax(0)
         return rows.gather(0, longer.unsqueeze(0))[0]
-
-
-def mirrored_boxes(boxes: Tensor) -> Tensor:
-    """Boxes (B, 4) of mirrored pictures."""
-    left, top, right, bottom = boxes.unbind(1)
-    return torch.stack([1 - right, top, 1 - left, bottom], dim=1)
 
 
 def impersonal(caption: str, names: Sequence[str]) -> str:
@@ -126,25 +122,25 @@ def judge_sets(pictures: PictureSet, tokenizer: CLIPTokenizer, config: JudgeConf
         raise WorldError(
             f"{pictures.folders[0]}: {HELD_OUT + 1} shards are needed; run onephoto world render for more people"
         )
-    images = np.concatenate([reduced(shard, config.image_size) for shard in pictures.shards])
     records = list(pictures.records())
     split = int(pictures.ends[-HELD_OUT - 1])
     return (
-        _judge_set(images[:split], records[:split], tokenizer, config),
-        _judge_set(images[split:], records[split:], tokenizer, config),
+        _judge_set(pictures.shards[:-HELD_OUT], records[:split], tokenizer, config),
+        _judge_set(pictures.shards[-HELD_OUT:], records[split:], tokenizer, config),
     )
 
 
 def _judge_set(
-    images: NDArray[np.uint8], records: Sequence[Mapping[str, Any]], tokenizer: CLIPTokenizer, config: JudgeConfig
-) -> JudgeSet:
+    shards: Sequence[NDArray[np.uint8]], records: Sequence[Mapping[str, Any]], tokenizer: CLIPTokenizer,
+    config: JudgeConfig,
+) -> JudgeSet:  # fmt: skip
     captions = [[impersonal(text, _names(record["facts"])) for text in record["captions"]] for record in records]
     flat = [text for variants in captions for text in variants]
     ids, mask = _tokens(flat, tokenizer, config.max_length)
     facts = [visible_facts(record["facts"]) for record in records]
     counts = torch.tensor([len(variants) for variants in captions])
     return JudgeSet(
-        images=images,
+        images=_images(shards, config.image_size),
         facts=facts,
         captions=captions,
         labels=torch.tensor([labels_of(one) for one in facts]),
@@ -156,6 +152,15 @@ def _judge_set(
         mask=mask,
         sided=torch.tensor([bool(SIDED.search(text)) for text in flat]),
     )
+
+
+def _images(shards: Sequence[NDArray[np.uint8]], size: int) -> Tensor:
+    """All pictures of the shards reduced, never in memory twice."""
+    ends = np.cumsum([len(shard) for shard in shards])
+    images = np.empty((ends[-1], size, size, 3), np.uint8)
+    for end, shard in zip(ends, shards, strict=True):
+        images[end - len(shard) : end] = reduced(shard, size)
+    return torch.from_numpy(images)
 
 
 def _tokens(texts: Sequence[str], tokenizer: CLIPTokenizer, max_length: int) -> tuple[Tensor, Tensor]:
@@ -188,8 +193,8 @@ def facts_loss(logits: Mapping[str, Tensor], labels: Tensor, weights: Mapping[st
     """Sum over facts of the cross-entropy, each the mean over pictures that show the fact."""
     total = labels.new_zeros((), dtype=torch.float32)
     for column, (name, values) in enumerate(logits.items()):
-        target, weight = labels[:, column], weights[name].to(values.device)
-        error = F.cross_entropy(values, target, weight=weight, ignore_index=UNKNOWN, reduction="sum")
+        target = labels[:, column]
+        error = F.cross_entropy(values, target, weight=weights[name], ignore_index=UNKNOWN, reduction="sum")
         total = total + error / (target != UNKNOWN).sum().clamp(min=1)
     return total
 
@@ -197,33 +202,34 @@ def facts_loss(logits: Mapping[str, Tensor], labels: Tensor, weights: Mapping[st
 def faces_loss(found: Tensor, boxes: Tensor) -> Tensor:
     """How far the middles and sides found (B, 3) are from known boxes (B, 4), in shares of the picture."""
     known = ~boxes.isnan().any(1)
-    left, top, right, bottom = boxes[known].unbind(1)
+    # Unknown boxes are put in order before they count for nothing: NaN times nothing is NaN, in gradients too.
+    left, top, right, bottom = boxes.nan_to_num().unbind(1)
     truth = torch.stack([(left + right) / 2, (top + bottom) / 2, bottom - top], dim=1)
-    return F.smooth_l1_loss(found[known], truth, beta=0.05, reduction="sum") / known.sum().clamp(min=1)
+    errors = F.smooth_l1_loss(found, truth, beta=0.05, reduction="none").sum(1)
+    return (errors * known).sum() / known.sum().clamp(min=1)
 
 
 def judge_loss(
     network: JudgeNetwork, batch: JudgeBatch, weights: Mapping[str, Tensor], settings: JudgeSettings
 ) -> Tensor:
-    """All losses of a batch."""
-    device, dtype = network.log_scale.device, network.log_scale.dtype
-    sight = network.see(batch.pixels.to(device, dtype))
-    texts = network.hear(batch.ids.to(device), batch.mask.to(device))
+    """All losses of a batch; it, the weights and the network lie on one device."""
+    sight = network.see(batch.pixels.to(network.log_scale.dtype))
+    texts = network.hear(batch.ids, batch.mask)
     scale = network.log_scale.float().clamp(max=settings.largest_scale).exp()
-    facts = facts_loss(sight.logits, batch.labels.to(device), weights)
-    faces = faces_loss(sight.faces, batch.boxes.to(device))
+    facts = facts_loss(sight.logits, batch.labels, weights)
+    faces = faces_loss(sight.faces, batch.boxes)
     return contrastive_loss(sight.vectors, texts, scale) + settings.facts_weight * facts + settings.faces_weight * faces
 
 
 def train_step(
     trainer: Trainer, data: JudgeSet, weights: Mapping[str, Tensor], settings: JudgeSettings, *, progress: float = 0.0
-) -> float:
-    """One update; the batch depends on the seed and the step alone, so a resumed run goes on as if never stopped."""
-    generator = torch.Generator().manual_seed(settings.seed * 1_000_003 + trainer.step_count)
+) -> Tensor:
+    """One update; returns the loss."""
     assert isinstance(trainer.module, JudgeNetwork)
-    loss = judge_loss(trainer.module, data.draw(generator, settings), weights, settings)
+    batch = data.draw(settings.chance(trainer.step_count, data.images.device), settings)
+    loss = judge_loss(trainer.module, batch, weights, settings)
     trainer.step(loss, progress=progress)
-    return float(loss.detach())
+    return loss.detach()
 
 
 def train_judge(
@@ -237,7 +243,7 @@ def train_judge(
     torch.manual_seed(settings.seed)
     network = JudgeNetwork(config or JudgeConfig(vocabulary=len(tokenizer), choices=dict(CHOICES)))
     train, held_out = judge_sets(pictures, tokenizer, network.config)
-    network = network.to(device, torch.bfloat16).train()
+    train, network = train.to(device), network.to(device, torch.bfloat16).train()
     trainer, checkpoint = Trainer(network, settings.optimiser), folder / "judge.safetensors"
     if checkpoint.exists():
         trainer.load(checkpoint)
@@ -269,7 +275,8 @@ def keep(trainer: Trainer, held_out: JudgeSet, tokenizer: CLIPTokenizer, folder:
 
 def calibrate(judge: Judge, data: JudgeSet) -> Calibration:
     """Measure a judge on pictures that it was not trained on."""
-    vectors, read = judge.image_vectors(data.images), judge.values(data.images)
+    images = data.images.numpy()
+    vectors, read = judge.image_vectors(images), judge.values(images)
     matched, shuffled = prompt_pairs(judge, vectors, data.facts)
     threshold, prompt_auc = separation(matched, shuffled)
     first = judge.text_vectors([variants[0] for variants in data.captions])

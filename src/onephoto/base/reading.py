@@ -5,10 +5,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
-from onephoto.base.changes import Changes
-from onephoto.base.training import Clock, OptimiserSettings, Trainer, running_mean
+from onephoto.base.changes import Chance, Changes
+from onephoto.base.training import Clock, OptimiserSettings, Trainer
 
 Network = TypeVar("Network", bound=nn.Module)
 
@@ -24,6 +25,10 @@ class ReadingSettings(Changes):
         )
     )
     seed: int = 0
+
+    def chance(self, step: int, device: torch.device | str) -> Chance:
+        """A step's random numbers, by the seed and the step alone: a resumed run goes on as if never stopped."""
+        return Chance(self.seed * 1_000_003 + step, device)
 
 
 @dataclass(frozen=True)
@@ -41,23 +46,29 @@ class ReadingProgress:
 
 
 def learn_to_read(
-    trainer: Trainer, step: Callable[[float], float], keep: Callable[[], str], *, minutes: float, pictures: int
+    trainer: Trainer, step: Callable[[float], Tensor], keep: Callable[[], str], *, minutes: float, pictures: int
 ) -> Iterator[ReadingProgress]:
     """Steps of `pictures` each for some minutes; `step` takes the share of the time that has passed, gives the loss.
 
     Yields a log line every 20 seconds; every 3 minutes and at the end one with what `keep` says after saving.
     """
-    clock, mean, first, began = Clock(minutes), 0.0, trainer.step_count, time.monotonic()
-    report = ReadingProgress(trainer.step_count, mean, 0.0)
-    while not clock.over():
-        mean = running_mean(mean or None, step(clock.progress()))
+    clock, first, began = Clock(minutes), trainer.step_count, time.monotonic()
+    mean: Tensor | None = None
+
+    def report() -> ReadingProgress:
+        # Read for a log line only, since a device that is asked for a number is waited for.
+        loss = 0.0 if mean is None else float(mean)
         speed = (trainer.step_count - first) * pictures / (time.monotonic() - began)
-        report = ReadingProgress(trainer.step_count, mean, speed)
+        return ReadingProgress(trainer.step_count, loss, speed)
+
+    while not clock.over():
+        loss = step(clock.progress())
+        mean = loss if mean is None else mean.lerp(loss, 0.02)
         if clock.due("save", 180):
-            yield replace(report, calibration=keep())
+            yield replace(report(), calibration=keep())
         elif clock.due("log", 20):
-            yield report
-    yield replace(report, calibration=keep())
+            yield report()
+    yield replace(report(), calibration=keep())
 
 
 def as_shipped(network: Network, trainer: Trainer) -> Network:

@@ -73,7 +73,7 @@ class FaceJudge:
     def vectors(self, crops: NDArray[np.uint8]) -> Floats:
         """Unit vectors (B, width) of crops (B, s, s, 3) of the network's size."""
         device = self.network.vector.weight.device
-        parts = to_pixels(crops).split(BATCH)
+        parts = to_pixels(torch.from_numpy(crops)).split(BATCH)
         return torch.cat([self.network(part.to(device)).cpu() for part in parts]).numpy()
 
     def is_same(self, first: Floats, second: Floats) -> bool:

@@ -102,7 +102,7 @@ class Judge:
     @torch.no_grad()
     def _seen(self, images: Images) -> tuple[Tensor, dict[str, Tensor]]:
         """Vectors (B, joint) and logits (B, values) of each fact, from batches."""
-        pixels = to_pixels(reduced(images, self.network.config.image_size))
+        pixels = to_pixels(torch.tensor(reduced(images, self.network.config.image_size)))
         parts = [self.network.see(part.to(self.network.log_scale.device)) for part in pixels.split(BATCH)]
         logits = {name: torch.cat([part.logits[name] for part in parts]).cpu() for name in self.network.config.choices}
         return torch.cat([part.vectors for part in parts]).cpu(), logits
@@ -110,13 +110,15 @@ class Judge:
 
 def reduced(images: Images, size: int) -> NDArray[np.uint8]:
     """Pictures of any sizes as (B, size, size, 3) uint8, by the mean of what each pixel covers."""
+    if isinstance(images, np.ndarray) and images.shape[1:3] == (size, size):
+        return images
     pictures = (Image.fromarray(image) if isinstance(image, np.ndarray) else image.convert("RGB") for image in images)
     return np.stack([np.asarray(picture.resize((size, size), Image.Resampling.BOX)) for picture in pictures])
 
 
-def to_pixels(images: NDArray[np.uint8]) -> Tensor:
+def to_pixels(images: Tensor) -> Tensor:
     """(B, H, W, 3) uint8 -> (B, 3, H, W) float32 in [-1, 1]."""
-    return torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2).float() / 127.5 - 1
+    return images.permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
 def token_ids(tokenizer: CLIPTokenizer, texts: Sequence[str], max_length: int) -> tuple[Tensor, Tensor]:

@@ -21,6 +21,7 @@ from onephoto.base.judges import (
     impersonal,
     judge_loss,
     judge_sets,
+    judge_settings,
     train_step,
     value_weights,
 )
@@ -190,6 +191,12 @@ def test_no_step_waits_for_the_device(data: tuple[JudgeSet, JudgeSet], tokenizer
             judge_loss(network, batch, weights, QUICK).backward()
     with pytest.raises(AssertionError, match="waits"), NothingReadBack():
         batch.pixels[batch.mask[:, 0]]
+
+
+def test_graphics_cards_get_larger_batches() -> None:
+    slow, fast = judge_settings(2.0, "cpu"), judge_settings(2.0, "cuda:0")
+    assert slow == JudgeSettings(minutes=2.0) and (slow.batch_size, fast.batch_size) == (64, 512)
+    assert fast.minutes == 2.0 and fast.optimiser == replace(slow.optimiser, warmup_steps=100)
 
 
 def test_boxes_move_with_what_they_hold() -> None:

@@ -44,6 +44,14 @@ class JudgeSettings(ReadingSettings):
     largest_scale: float = 4.0
 
 
+def judge_settings(minutes: float, device: str) -> JudgeSettings:
+    """Settings for a device: a GPU has nothing to do with small batches, and larger ones warm up longer."""
+    settings = JudgeSettings(minutes=minutes)
+    if torch.device(device).type != "cuda":
+        return settings
+    return replace(settings, batch_size=512, optimiser=replace(settings.optimiser, warmup_steps=100))
+
+
 @dataclass(frozen=True)
 class JudgeBatch:
     """Pixels (B, 3, H, W), token numbers and which are words (B, L), labels (B, facts), and faces' boxes (B, 4) in

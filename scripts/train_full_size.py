@@ -22,10 +22,10 @@ from onephoto.base import stages
 
 RENDERS = {
     "named": (6, ["--people", "3000", "--shots", "8", "--pairs", "0.05", "--maps"]),
-    "strangers": (7, ["--first", "10000", "--people", "20000", "--shots", "3", "--pairs", "0", "--called"]),
+    "strangers": (10, ["--first", "10000", "--people", "20000", "--shots", "3", "--pairs", "0", "--called"]),
     "extra": (3, ["--first", "10000", "--people", "4000", "--shots", "3", "--things", "0.35", "--pairs", "0.04"]),
 }
-"""Share of the CPUs, of 16, and what is rendered, for each folder of pictures."""
+"""Processes for 16 CPUs, and what is rendered, for each folder of pictures."""
 SECONDS = {"vae": 60, "diffusion": 390, "judges": 60, "sdxl": 60, "control": 45}
 EARLY = 60
 """Seconds before the end of a stage at which the next one begins to read its data."""

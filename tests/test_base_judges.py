@@ -21,7 +21,6 @@ from onephoto.base.judges import (
     impersonal,
     judge_loss,
     judge_sets,
-    judge_settings,
     train_step,
     value_weights,
 )
@@ -194,7 +193,7 @@ def test_no_step_waits_for_the_device(data: tuple[JudgeSet, JudgeSet], tokenizer
 
 
 def test_graphics_cards_get_larger_batches() -> None:
-    slow, fast = judge_settings(2.0, "cpu"), judge_settings(2.0, "cuda:0")
+    slow, fast = JudgeSettings.on("cpu", 2.0), JudgeSettings.on("cuda", 2.0)
     assert slow == JudgeSettings(minutes=2.0) and (slow.batch_size, fast.batch_size) == (64, 512)
     assert fast.minutes == 2.0 and fast.optimiser == replace(slow.optimiser, warmup_steps=100)
 

@@ -43,13 +43,13 @@ class JudgeSettings(ReadingSettings):
     balance: float = 0.5
     largest_scale: float = 4.0
 
-
-def judge_settings(minutes: float, device: str) -> JudgeSettings:
-    """Settings for a device: a GPU has nothing to do with small batches, and larger ones warm up longer."""
-    settings = JudgeSettings(minutes=minutes)
-    if torch.device(device).type != "cuda":
-        return settings
-    return replace(settings, batch_size=512, optimiser=replace(settings.optimiser, warmup_steps=100))
+    @classmethod
+    def on(cls, device: str, minutes: float) -> "JudgeSettings":
+        """Settings for a device: a GPU has nothing to do with small batches, and larger ones warm up longer."""
+        settings = cls(minutes=minutes)
+        if device == "cpu":
+            return settings
+        return replace(settings, batch_size=512, optimiser=replace(settings.optimiser, warmup_steps=100))
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from onephoto.base.changes import Chance, Changes
-from onephoto.base.training import Clock, OptimiserSettings, Trainer
+from onephoto.base.training import Clock, OptimiserSettings, Trainer, running_mean
 
 Network = TypeVar("Network", bound=nn.Module)
 
@@ -63,7 +63,7 @@ def learn_to_read(
 
     while not clock.over():
         loss = step(clock.progress())
-        mean = loss if mean is None else mean.lerp(loss, 0.02)
+        mean = running_mean(mean, loss)
         if clock.due("save", 180):
             yield replace(report(), calibration=keep())
         elif clock.due("log", 20):

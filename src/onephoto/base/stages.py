@@ -20,7 +20,7 @@ from onephoto.base.diffusion import (
     warm_up,
 )
 from onephoto.base.faces import FaceSettings, train_faces
-from onephoto.base.judges import judge_settings, train_judge
+from onephoto.base.judges import JudgeSettings, train_judge
 from onephoto.base.names import tie_names, write_out_names
 from onephoto.base.painters import Painter, build_painter, load_painter, save_pipeline
 from onephoto.base.pictures import PictureSet, called_somebody
@@ -181,7 +181,7 @@ def trained_model(work: Path) -> Path:
 def judges(pictures: Sequence[Path], work: Path, minutes: float, *, device: str = "cpu") -> Iterator[str]:
     """Train the judge of the evaluation; work/judge holds it, calibrated on the last two shards."""
     words = kept_tokenizer(work / "judge", vocabulary(), JudgeConfig.max_length)
-    settings = judge_settings(minutes, device)
+    settings = JudgeSettings.on(device, minutes)
     for line in train_judge(PictureSet(*pictures), work, settings, tokenizer=words, device=device):
         yield str(line)
 

@@ -153,11 +153,13 @@ def test_an_untrained_unet_predicts_nothing() -> None:
 
 
 def test_crops_stay_inside_and_seek_faces() -> None:
-    rng = np.random.default_rng(0)
-    corners = crop_corners(128, rng, VaeSettings(face_share=1.0), 500)
-    assert corners.min(0).tolist() == [0, 16] and corners.max(0).tolist() == [40, 48]
-    anywhere = crop_corners(128, rng, VaeSettings(face_share=0.0), 500)
-    assert anywhere.min() == 0 and anywhere.max() == 64
+    rng, face = np.random.default_rng(0), np.tile([0.5, 0.25, 0.75, 0.5], (500, 1))
+    seeking, anywhere = VaeSettings(face_share=1.0), VaeSettings(face_share=0.0)
+    about = crop_corners(face, 128, rng, seeking)
+    # The face's middle lies at (48, 80), so a centred crop begins at (16, 48).
+    assert about.min(0).tolist() == [0, 32] and about.max(0).tolist() == [32, 64]
+    for corners in (crop_corners(face, 128, rng, anywhere), crop_corners(np.full((500, 4), np.nan), 128, rng, seeking)):
+        assert corners.min() == 0 and corners.max() == 64
 
 
 def test_latents_are_shifted_and_pictures_stay() -> None:

@@ -31,6 +31,7 @@ class PictureSet:
         self.paths = [path for folder in self.folders for path in sorted(folder.glob("*.npy"))]
         self.shards = [np.load(path, mmap_mode="r") for path in self.paths]
         self.ends = np.cumsum([len(shard) for shard in self.shards])
+        self._faces: np.ndarray | None = None
 
     def __len__(self) -> int:
         return int(self.ends[-1])
@@ -40,6 +41,12 @@ class PictureSet:
         shard_of = np.searchsorted(self.ends, indices, side="right")
         starts = np.concatenate([[0], self.ends[:-1]])
         return np.stack([self.shards[s][i - starts[s]] for s, i in zip(shard_of, indices, strict=True)])
+
+    def faces(self) -> np.ndarray:
+        """`face_boxes` of all pictures (n, 4), read once."""
+        if self._faces is None:
+            self._faces = face_boxes(list(self.records())).numpy()
+        return self._faces
 
     def records(self) -> Iterator[dict]:
         """One record a picture (captions, facts, person), in the pictures' order."""

@@ -21,7 +21,7 @@ from onephoto.base.training import Clock, OptimiserSettings, Trainer, running_me
 class VaeSettings:
     """Most steps see crops: a quarter of the cost a picture, and the layers are convolutions anyway.
 
-    Of the crops, `face_share` lie where faces mostly are: small in the picture, and all that likeness hangs on.
+    Of the crops, `face_share` lie about the face: small in the picture, and all that likeness hangs on.
     """
 
     minutes: float = 30.0
@@ -111,22 +111,27 @@ def draw_crops(pictures: PictureSet, rng: np.random.Generator, settings: VaeSett
     """A batch of mirrored crops, or a few whole pictures: (B, 3, side, side) in [-1, 1]."""
     whole = rng.random() < settings.whole_share
     count = settings.whole if whole else settings.crops
-    images = pictures.pictures(rng.integers(0, max(1, len(pictures) - 64), count))
+    chosen = rng.integers(0, max(1, len(pictures) - 64), count)
+    images = pictures.pictures(chosen)
     if not whole:
-        corners, side = crop_corners(images.shape[1], rng, settings, count), settings.crop_size
+        corners, side = crop_corners(pictures.faces()[chosen], images.shape[1], rng, settings), settings.crop_size
         images = np.stack([im[y : y + side, x : x + side] for im, (y, x) in zip(images, corners, strict=True)])
     if rng.random() < 0.5:
         images = images[:, :, ::-1]
     return to_tensor(images)
 
 
-def crop_corners(size: int, rng: np.random.Generator, settings: VaeSettings, count: int) -> np.ndarray:
-    """Upper left corners (count, 2) as (y, x), on the latent's grid; faces lie mid-way, a little above the middle."""
-    steps = (size - settings.crop_size) // 8
-    corners = rng.integers(0, steps + 1, (count, 2))
-    faces = rng.random(count) < settings.face_share
-    near_faces = rng.integers((0, steps // 4), (steps * 5 // 8 + 1, steps * 3 // 4 + 1), (count, 2))
-    return np.where(faces[:, None], near_faces, corners) * 8
+def crop_corners(boxes: np.ndarray, size: int, rng: np.random.Generator, settings: VaeSettings) -> np.ndarray:
+    """Upper left corners (B, 2) as (y, x), on the latent's grid, of crops in pictures of `size` pixels with faces in
+    `boxes` (B, 4), in shares, NaN where none is known.
+    """
+    steps, most = (size - settings.crop_size) // 8, settings.crop_size / 4
+    corners = rng.integers(0, steps + 1, (len(boxes), 2))
+    middles = size * (boxes[:, :2] + boxes[:, 2:])[:, ::-1] / 2
+    about = (middles - settings.crop_size / 2 + rng.uniform(-most, most, middles.shape)) / 8
+    faces = (rng.random(len(boxes)) < settings.face_share) & ~np.isnan(boxes).any(1)
+    near = np.clip(np.round(np.nan_to_num(about)), 0, steps).astype(int)
+    return np.where(faces[:, None], near, corners) * 8
 
 
 def vae_loss(vae: AutoencoderKL, batch: Tensor, settings: VaeSettings) -> Tensor:

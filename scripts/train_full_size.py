@@ -2,8 +2,8 @@
 
     python scripts/train_full_size.py work out
 
-Rendering goes on all the while on the CPUs, and training takes in what appears. While one stage trains, the next one
-reads its data and is compiled. `work` may be gone on with; `out` gets weights and logs, in parts of 15 MB.
+Rendering goes on all the while on the CPUs, and training takes in what appears. Stages train beside one another, since
+small models leave half of a GPU idle. `work` may be gone on with; `out` gets weights and logs, in parts of 15 MB.
 """
 
 import os
@@ -21,14 +21,14 @@ import typer
 from onephoto.base import stages
 
 RENDERS = {
-    "named": (6, ["--people", "3000", "--shots", "8", "--pairs", "0.05", "--maps"]),
-    "strangers": (10, ["--first", "10000", "--people", "20000", "--shots", "3", "--pairs", "0", "--called"]),
-    "extra": (3, ["--first", "10000", "--people", "4000", "--shots", "3", "--things", "0.35", "--pairs", "0.04"]),
+    "named": (5, ["--people", "3000", "--shots", "8", "--pairs", "0.05", "--maps"]),
+    "strangers": (7, ["--first", "10000", "--people", "20000", "--shots", "3", "--pairs", "0", "--called"]),
+    "extra": (2, ["--first", "10000", "--people", "4000", "--shots", "3", "--things", "0.35", "--pairs", "0.04"]),
 }
 """Processes for 16 CPUs, and what is rendered, for each folder of pictures."""
-SECONDS = {"vae": 60, "diffusion": 390, "judges": 60, "sdxl": 60, "control": 45}
-EARLY = 60
-"""Seconds before the end of a stage at which the next one begins to read its data."""
+SECONDS = {"vae": 60, "diffusion": 390, "sdxl": 330, "judges": 150, "control": 60}
+READING = 60
+"""Seconds that the judge takes to read pictures; it reads them once, so it begins as late as it can."""
 PART = 15_000_000
 KEPT, SPARED = ("mini", "mini-xl", "judge", "control", "tokenizer"), "mini-xl/vae"
 """What is brought home of the working folder; both models share one autoencoder."""
@@ -46,10 +46,10 @@ def main(
     work.mkdir(parents=True, exist_ok=True)
     out.mkdir(parents=True, exist_ok=True)
     if stage is not None:
-        run_stage(stage, work, share * SECONDS[stage] / 60, device)
+        run_stage(stage, work, share, device)
         return
     renders = [started(command, out / f"{name}.log") for name, command in rendering(work, rendered).items()]
-    wait_for(lambda: all(any((work / name).glob("*.npy")) for name in RENDERS))
+    wait_for(lambda: all((work / name / "settings.json").exists() for name in RENDERS))
     train(work, out, share, device)
     for process in renders:
         process.terminate()
@@ -69,38 +69,29 @@ def rendering(work: Path, share: float) -> dict[str, list[str]]:
 
 
 def train(work: Path, out: Path, share: float, device: str) -> None:
-    """All stages, each begun a little before the one before it ends; one that fails does not stop the others."""
-    running: dict[str, subprocess.Popen[bytes]] = {}
-
-    def start(name: str) -> None:
-        own = [str(work), str(out), "--stage", name, "--device", device, "--share", str(share)]
-        running[name] = started([sys.executable, __file__, *own], out / f"{name}.log")
-
-    first, second, *others = SECONDS
-    start(first)
-    start(second)
-    before = second
-    for name in others:
-        wait_for(lambda: (work / f"{before}.begun").exists() or running[before].poll() is not None)  # noqa: B023
-        time.sleep(max(0, share * SECONDS[before] - EARLY))
-        start(name)
-        before = name
+    """All stages, each as soon as it has what it needs; one that fails does not stop the others."""
+    own = ["--device", device, "--share", str(share)]
+    running = {}
+    for name in SECONDS:
+        command = [sys.executable, __file__, str(work), str(out), "--stage", name, *own]
+        running[name] = started(command, out / f"{name}.log")
     for process in running.values():
         process.wait()
 
 
-def run_stage(name: str, work: Path, minutes: float, device: str) -> None:
-    """One stage, to its end; files say when its training has begun and when all is done."""
+def run_stage(name: str, work: Path, share: float, device: str) -> None:
+    """One stage, to its end; a file says when it is done."""
     torch.backends.cudnn.benchmark = True
-    for line in lines_of(name, [work / folder for folder in RENDERS], work, minutes, device):
-        (work / f"{name}.begun").touch()
+    for line in lines_of(name, work, share, device):
         print(f"{time.strftime('%H:%M:%S')} {line}", flush=True)
     (work / f"{name}.done").touch()
 
 
-def lines_of(name: str, pictures: list[Path], work: Path, minutes: float, device: str) -> Iterator[str]:
+def lines_of(name: str, work: Path, share: float, device: str) -> Iterator[str]:
     """What a stage says."""
+    pictures, minutes = [work / folder for folder in RENDERS], share * SECONDS[name] / 60
     if name == "vae":
+        wait_for(lambda: all(any(folder.glob("*.npy")) for folder in pictures))
         yield from stages.vae(pictures, work, minutes, device=device)
     elif name == "diffusion":
         yield from stages.diffusion(
@@ -108,14 +99,15 @@ def lines_of(name: str, pictures: list[Path], work: Path, minutes: float, device
         )
         yield from stages.export(work)
     elif name == "sdxl":
-        yield from stages.sdxl(
-            pictures, work, minutes, device=device, begin=lambda: wait_for((work / "judges.done").exists)
-        )
+        yield from stages.sdxl(pictures, work, minutes, device=device, begin=lambda: encoded(pictures, work, device))
         yield from stages.export_sdxl(work)
-    elif name == "control":
-        yield from stages.control(pictures[:1], work, minutes, device=device)
-    else:
+    elif name == "judges":
+        wait_for((work / "vae.done").exists)
+        time.sleep(max(0, share * (SECONDS["diffusion"] - SECONDS["judges"]) - READING))
         yield from stages.judges(pictures[::-1], work, minutes, device=device)
+    else:
+        wait_for((work / "diffusion.done").exists)
+        yield from stages.control(pictures[:1], work, minutes, device=device)
 
 
 def encoded(pictures: list[Path], work: Path, device: str) -> None:

@@ -1,5 +1,6 @@
 """Training of what paints, in any format, on the latents of rendered pictures."""
 
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -52,7 +53,7 @@ class DiffusionSettings:
         optimiser = OptimiserSettings(
             learning_rate=2e-3, warmup_steps=200, ema_decay=0.999, decay_share=0.6, orthogonalise=True
         )
-        return cls(minutes=minutes, batch_size=512, optimiser=optimiser)
+        return cls(minutes=minutes, batch_size=1024, optimiser=optimiser)
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,8 @@ def encode_latents(pictures: PictureSet, vae: AutoencoderKL, folder: Path, *, si
         inputs = (at_size(to_tensor(part), size).to(vae.device, vae.dtype) for part in parts)
         means = [vae.encode(pixels).latent_dist.mean for pixels in inputs]
         latents = torch.cat(means).float().cpu().numpy() * vae.config.scaling_factor
-        partial = target.with_suffix(".partial")
+        # Several processes may be at it.
+        partial = target.with_suffix(f".{os.getpid()}.partial")
         with partial.open("wb") as file:
             np.save(file, latents.astype(np.float16))
         partial.replace(target)

@@ -12,7 +12,7 @@ from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokeniz
 from onephoto.base.architecture import (
     Architecture,
     XlArchitecture,
-    build_scheduler,
+    build_sampler,
     build_second_encoder,
     build_text_encoder,
     build_unet,
@@ -64,7 +64,7 @@ class SdPainter(Painter):
     def pipeline(self, vae: AutoencoderKL, tokenizer: CLIPTokenizer) -> StableDiffusionPipeline:
         """Itself as a diffusers pipeline."""
         return StableDiffusionPipeline(
-            vae, self.text_encoder, tokenizer, self.unet, build_scheduler(), None, None, requires_safety_checker=False
+            vae, self.text_encoder, tokenizer, self.unet, build_sampler(), None, None, requires_safety_checker=False
         )
 
 
@@ -96,7 +96,7 @@ class XlPainter(Painter):
     def pipeline(self, vae: AutoencoderKL, tokenizer: CLIPTokenizer) -> StableDiffusionXLPipeline:
         """Itself as a diffusers pipeline, to which no prompt is the empty prompt, as in training."""
         return StableDiffusionXLPipeline(
-            vae, self.text_encoder, self.text_encoder_2, tokenizer, tokenizer, self.unet, build_scheduler(),
+            vae, self.text_encoder, self.text_encoder_2, tokenizer, tokenizer, self.unet, build_sampler(),
             force_zeros_for_empty_prompt=False, add_watermarker=False,
         )  # fmt: skip
 

@@ -14,7 +14,8 @@ from onephoto.backbone.load import load_backbone
 from onephoto.base import stages
 from onephoto.base.architecture import Architecture, build_scheduler, build_unet
 from onephoto.base.control import ControlPainter, HintedSet
-from onephoto.base.diffusion import Batch, DiffusionSettings, diffusion_loss
+from onephoto.base.diffusion import diffusion_loss
+from onephoto.base.latents import Batch
 from onephoto.base.painters import load_painter
 from onephoto.base.pictures import PictureSet
 from onephoto.base.training import OptimiserSettings, Trainer
@@ -118,7 +119,7 @@ def test_hints_belong_to_their_pictures(work: Path) -> None:
     kinds = [torch.equal(h, d.expand(3, -1, -1)) for h, d in zip(hints, depth, strict=True)]
     assert 4 < sum(kinds) < 35
     assert all(depth_alone or torch.equal(h, p) for depth_alone, h, p in zip(kinds, hints, pose, strict=True))
-    _, (ids, drawn), _ = data.draw(torch.Generator().manual_seed(0), DiffusionSettings(batch_size=3))
+    _, (ids, drawn), _ = data.draw(torch.Generator().manual_seed(0), 3, empty_share=0.1, face_weight=4.0)
     assert ids.shape == (3, 12) and drawn.shape == (3, 3, 64, 64)
 
 

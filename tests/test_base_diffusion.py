@@ -5,7 +5,8 @@ import numpy as np
 import torch
 
 from onephoto.base.architecture import build_scheduler
-from onephoto.base.diffusion import DiffusionSettings, LatentSet, coverage, draw_timesteps
+from onephoto.base.diffusion import DiffusionSettings, draw_timesteps
+from onephoto.base.latents import LatentSet, coverage
 from onephoto.base.pictures import NO_BOX, PictureSet
 from onephoto.base.tokenizer import build_tokenizer
 from onephoto.world.names import SOMEBODY
@@ -69,7 +70,7 @@ def test_somebody_means_whoever_is_seen_and_new_pictures_are_taken_in(tmp_path: 
     assert data.content is not None and len(data.content.latents) == 3
     assert data.content.starts.tolist() == [0, 2, 4]
     assert int(data.content.ids[4].max()) == len(words) + 2
-    batch = data.draw(torch.Generator().manual_seed(0), DiffusionSettings(batch_size=64, empty_share=0.5))
+    batch = data.draw(torch.Generator().manual_seed(0), 64, empty_share=0.5, face_weight=4.0)
     empty = (batch.told[0] == data.empty).all(1).float().mean()
     assert 0.25 < empty < 0.75 and batch.told[0].max() >= len(words)
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from transformers import CLIPTokenizer
 
 from onephoto.backbone.control import build_control
-from onephoto.base.diffusion import LatentSet
+from onephoto.base.latents import Captioned, LatentSet
 from onephoto.base.painters import Painter
 from onephoto.base.pictures import PictureSet
 from onephoto.base.training import freeze
@@ -41,7 +41,7 @@ class ControlPainter(Painter):
 class HintedSet(LatentSet):
     """Latents with captions and what a ControlNet sees of each picture's maps, at `size` pixels."""
 
-    maps: Tensor
+    maps: Tensor | None = None
 
     def __init__(
         self, pictures: PictureSet, folder: Path, tokenizer: CLIPTokenizer, *, size: int, device: str = "cpu"
@@ -49,16 +49,17 @@ class HintedSet(LatentSet):
         self.size = size
         super().__init__(pictures, folder, tokenizer, device=device)
 
-    def grow(self, *, most: int | None = None) -> None:
-        """Take in shards, `most` at most, of which latents have appeared, with their maps."""
-        super().grow(most=most)
-        if self.shards:
-            self.maps = torch.cat([_maps_beside(path) for path in self.shards]).to(self.device)
+    def _read(self, shard: Path) -> Captioned:
+        """A shard, with its maps, which are there before any of it can be drawn."""
+        maps = _maps_beside(shard).to(self.device)
+        self.maps = maps if self.maps is None else torch.cat([self.maps, maps])
+        return super()._read(shard)
 
     def beside(self, chosen: Tensor, generator: torch.Generator) -> tuple[Tensor, ...]:
         """Hints (B, 3, size, size) float32 in [0, 1] of pictures (B,)."""
         odds = torch.tensor(ODDS, device=self.device)
         kinds = torch.multinomial(odds, len(chosen), replacement=True, generator=generator)
+        assert self.maps is not None
         maps = self.maps[chosen]
         shown = torch.stack([hint(maps, **kind) for kind in KINDS])
         return (hint_pixels(shown[kinds, torch.arange(len(chosen), device=self.device)], self.size),)

@@ -11,16 +11,10 @@ from onephoto.backbone.control import save_control
 from onephoto.backbone.load import embedded_model
 from onephoto.base.architecture import Architecture, XlArchitecture
 from onephoto.base.control import ControlPainter, HintedSet
-from onephoto.base.diffusion import (
-    DiffusionSettings,
-    LatentSet,
-    encode_latents,
-    take_average,
-    train_diffusion,
-    warm_up,
-)
+from onephoto.base.diffusion import DiffusionSettings, take_average, train_diffusion, warm_up
 from onephoto.base.faces import FaceSettings, train_faces
 from onephoto.base.judges import JudgeSettings, train_judge
+from onephoto.base.latents import LatentSet, encode_latents
 from onephoto.base.names import tie_names, write_out_names
 from onephoto.base.painters import Painter, build_painter, load_painter, save_pipeline
 from onephoto.base.pictures import PictureSet, called_somebody

@@ -17,27 +17,29 @@ def pairs(num_stages: int = 5, width: int = 8) -> TokenTable:
 
 
 @pytest.mark.parametrize("width", [32, 192, 768])
-def test_module_begins_at_the_class_word(width: int) -> None:
-    word = torch.randn(width) * 0.01
-    tokens = TokenModule(width, 10, generator=seeded())(word)
+@pytest.mark.parametrize("size", [0.0, 0.01])
+def test_module_begins_at_its_word(width: int, size: float) -> None:
+    word = torch.randn(width) * size
+    tokens = TokenModule(width, 10, scale=0.01, generator=seeded())(word)
     assert torch.equal(tokens, word.expand(10, width))
 
 
 def test_module_is_drawn_from_its_generator_alone() -> None:
-    one, other = (TokenModule(32, 4, generator=seeded(3)).state_dict() for _ in range(2))
+    one, other = (TokenModule(32, 4, scale=1.0, generator=seeded(3)).state_dict() for _ in range(2))
     assert all(torch.equal(one[name], other[name]) for name in one)
 
 
 def moved(width: int, steps: int) -> torch.Tensor:
-    """How far a module's tokens get from the class word, in its size, when pushed the same way at every step."""
-    module, word = TokenModule(width, 10, generator=seeded()), torch.randn(width, generator=seeded()) * 0.02
+    """How far a module's tokens get from the word, in its scale, when pushed the same way at every step."""
+    word = torch.randn(width, generator=seeded()) * 0.02
+    module = TokenModule(width, 10, scale=0.02, generator=seeded())
     push = torch.randn(10, width, generator=seeded(1))
     optimizer = torch.optim.AdamW(module.parameters(), lr=1e-3, weight_decay=0)
     for _ in range(steps):
         optimizer.zero_grad()
         (module(word) * push).mean().backward()
         optimizer.step()
-    return (module(word).detach() - word) / word.square().mean().sqrt()
+    return (module(word).detach() - word) / 0.02
 
 
 def test_module_tells_its_tokens_apart() -> None:
@@ -53,7 +55,7 @@ def test_one_learning_rate_moves_tokens_alike_in_every_width(steps: int, expecte
 
 def test_module_refuses_heads_that_do_not_divide_the_width() -> None:
     with pytest.raises(SettingError, match="7 heads"):
-        TokenModule(32, 4, heads=7, generator=seeded())
+        TokenModule(32, 4, scale=1.0, heads=7, generator=seeded())
 
 
 def test_class_rows() -> None:

@@ -30,6 +30,19 @@ def known_names(backbone: Backbone) -> tuple[str, ...]:
 
 
 @torch.no_grad()
+def mean_name(backbone: Backbone) -> dict[str, Tensor]:
+    """The mean of the known names' embeddings, {encoder: (n, width)} float32, n tokens a name: nobody in particular,
+    amid all whom the model knows. Raises SettingError when it knows no names.
+    """
+    ids = backbone.tokenizers[0](list(known_names(backbone)), add_special_tokens=False).input_ids
+    length = max(map(len, ids))
+    whole = torch.tensor([own for own in ids if len(own) == length])
+    tables = (encoder.get_input_embeddings().weight for encoder in backbone.text_encoders)
+    means = (table[whole.to(table.device)].float().mean(0) for table in tables)
+    return dict(zip(backbone.encoder_names, means, strict=True))
+
+
+@torch.no_grad()
 def name_vectors(backbone: Backbone, names: Sequence[str]) -> Tensor:
     """Embeddings of M names of n tokens each, of the first text encoder: (M, n, width), float32.
 

@@ -115,17 +115,17 @@ class TokenModule(nn.Module):
     tokens attend to one another, pass a GEGLU feed-forward, and come out as P plus a change. Stages thus share what
     they learn, though each sees only its own timesteps.
 
-    The last layer starts at zero, so learning begins with the class word in every place. P enters at unit size and the
-    change is measured in P's own (root mean square of its entries), so that with Adam one learning rate serves text
+    The last layer starts at zero, so learning begins with P in every place. P enters, and the change is measured, in
+    units of `scale`, the root mean square of the encoder's embeddings, so that with Adam one learning rate serves text
     encoders of every width and scale. There is no dropout; a step repeats exactly.
     """
 
-    def __init__(self, width: int, num_tokens: int, *, generator: torch.Generator, heads: int = 8):
+    def __init__(self, width: int, num_tokens: int, *, scale: float, generator: torch.Generator, heads: int = 8):
         """Raises SettingError when the heads do not divide the width."""
         super().__init__()
         if width % heads:
             raise SettingError(f"{heads} heads do not divide the text encoder's width {width}; choose a divisor of it")
-        self.heads = heads
+        self.heads, self.scale = heads, scale
         self.slots = nn.Parameter(torch.randn(num_tokens, width, generator=generator))
         self.norm_attention = nn.LayerNorm(width)
         self.to_qkv = GainLinear(width, 3 * width, INNER_GAIN, generator)
@@ -137,11 +137,10 @@ class TokenModule(nn.Module):
 
     def forward(self, word: Tensor) -> Tensor:
         """P, (width,), -> (num_tokens, width)."""
-        scale = word.square().mean().sqrt()
-        tokens = word / scale + self.slots
+        tokens = word / self.scale + self.slots
         tokens = tokens + self._attend(self.norm_attention(tokens))
         value, gate = self.to_hidden(self.norm_feed_forward(tokens)).chunk(2, dim=-1)
-        return word + scale * self.to_change(value * functional.gelu(gate))
+        return word + self.scale * self.to_change(value * functional.gelu(gate))
 
     def _attend(self, tokens: Tensor) -> Tensor:
         query, key, value = self.to_qkv(tokens).unflatten(-1, (3, self.heads, -1)).permute(1, 2, 0, 3)

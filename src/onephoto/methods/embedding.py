@@ -11,15 +11,27 @@ from torch import Tensor, nn
 from torch.nn.utils import skip_init
 
 from onephoto.backbone.hooks import Records, recording
+from onephoto.backbone.known_names import mean_name
 from onephoto.backbone.load import Backbone, CrossAttentionLayer
 from onephoto.backbone.method import Batch
 from onephoto.backbone.prompts import Conditioning, Word, encode
 from onephoto.core.plain import embedding_table
 from onephoto.core.stages import stage_index
 from onephoto.core.tokens import TokenTable, joined
-from onephoto.errors import IdentityFileError, ModelError
+from onephoto.errors import IdentityFileError, ModelError, SettingError
 from onephoto.identity.embeddings import read_embedding
-from onephoto.methods.recipe import PSEUDO_WORD, WORD, Recipe, by_encoder, learning_prompt, squared_errors
+from onephoto.methods.recipe import (
+    PSEUDO_WORD,
+    WORD,
+    Recipe,
+    by_encoder,
+    is_person,
+    learning_prompt,
+    squared_errors,
+)
+
+NAMES = "names"
+"""As `start` of a method's settings."""
 
 
 @dataclass(frozen=True)
@@ -175,11 +187,17 @@ def stage_table(vectors: Mapping[str, Tensor]) -> TokenTable:
 def starting_rows(backbone: Backbone, subject: str, start: str | None) -> dict[str, Tensor]:
     """Where embeddings begin, {encoder: (n, width)}: at the class word, or at those of a file of another program.
 
-    Raises IdentityFileError for a file that is none, or of another model's width.
+    NAMES stands for the mean of the names of people that the model knows; of things, and where it knows none, for the
+    class word. Raises IdentityFileError for a file that is none, or of another model's width.
     """
     words = backbone.class_vectors(subject)
     if start is None:
         return words
+    if start == NAMES:
+        try:
+            return mean_name(backbone) if is_person(subject) else words
+        except SettingError:
+            return words
     rows = read_embedding(start, {name: vectors.shape[1] for name, vectors in words.items()})
     return {name: vectors.to(words[name].device) for name, vectors in rows.items()}
 

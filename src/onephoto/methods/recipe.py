@@ -51,7 +51,12 @@ def learning_prompt(recipe: Recipe, subject: str) -> str:
     """The sentence to learn in, with {} where the word stands: of the face for people, of the thing for all else."""
     if recipe.prompt is not None:
         return recipe.prompt
-    return FACE_PROMPT if subject.lower().split()[-1] in PEOPLE else THING_PROMPT
+    return FACE_PROMPT if is_person(subject) else THING_PROMPT
+
+
+def is_person(subject: str) -> bool:
+    """Whether a class word means people."""
+    return subject.lower().split()[-1] in PEOPLE
 
 
 def denoising(backbone: Backbone, batch: Batch, conditioning: Conditioning) -> Tensor:

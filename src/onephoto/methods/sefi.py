@@ -16,7 +16,7 @@ from onephoto.core.attention_maps import merge_columns
 from onephoto.core.stages import stage_index
 from onephoto.core.tokens import TokenModule, TokenTable, class_rows
 from onephoto.errors import IdentityFileError, SettingError
-from onephoto.methods.embedding import EmbeddingMethod, Pass, starting_rows, token_tensors
+from onephoto.methods.embedding import NAMES, EmbeddingMethod, Pass, starting_rows, token_tensors
 from onephoto.methods.recipe import PSEUDO_WORD, Recipe, by_encoder
 
 # In latents smaller than this, maps at factor 4 are too coarse to place a face in: 4 x 4 of a 16 x 16 latent.
@@ -30,8 +30,9 @@ class SefiSettings(Recipe):
     From the paper: num_stages (pairs of tokens) and attention_weight (lambda). Ours, since it leaves them open:
     attention_factors, the downsampling factors against the latent of the layers whose maps enter the loss (None: 1 and
     2 on latents below 32 a side, else 2 and 4); detach_queries, which makes Q a constant in A_t, so that the attention
-    loss trains K tokens only; heads, those of the self-attention module; start, a file of embeddings whose mean is P in
-    the class word's place; and everything in Recipe.
+    loss trains K tokens only; heads, those of the self-attention module; start, where P lies: "names", at the mean of
+    the names of people that the model knows, None, at the class word, or a file of embeddings; and everything in
+    Recipe.
 
     For comparison alone: attention_words, which words the attention loss holds to the class prompt's maps: "all", as in
     the paper, "subject", V* alone, or "mask", V* against a mask of where the class word acts; and shared_tokens, which
@@ -49,7 +50,7 @@ class SefiSettings(Recipe):
     shared_tokens: bool = False
     detach_queries: bool = False
     heads: int = 8
-    start: str | None = None
+    start: str | None = NAMES
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -146,7 +147,12 @@ class Sefi(EmbeddingMethod):
         # P: a class word of several tokens begins as their mean, since V* is one token.
         start = starting_rows(backbone, subject, settings.start)
         self.words = {name: class_rows(rows, 1)[0].float() for name, rows in start.items()}
-        self.modules = nn.ModuleDict({name: self._module(word, generator) for name, word in self.words.items()})
+        self.modules = nn.ModuleDict(
+            {
+                name: self._module(word, encoder, generator)
+                for encoder, (name, word) in zip(backbone.text_encoders, self.words.items(), strict=True)
+            }
+        )
         super().__init__(backbone, self.modules, subject=subject, settings=settings)
         self.anchor = self._anchor() if settings.attention_weight else None
 
@@ -179,9 +185,11 @@ class Sefi(EmbeddingMethod):
         """The ten tokens: "tokens.<encoder>" (S, 2, width), K before V."""
         return token_tensors({name: rows.unflatten(0, (-1, 2))[:, :, 0] for name, rows in self.table().vectors.items()})
 
-    def _module(self, word: Tensor, generator: torch.Generator) -> TokenModule:
+    def _module(self, word: Tensor, encoder: Any, generator: torch.Generator) -> TokenModule:
         num_tokens = self.settings.num_stages * (1 if self.settings.shared_tokens else 2)
-        return TokenModule(len(word), num_tokens, generator=generator, heads=self.settings.heads).to(word.device)
+        scale = float(encoder.get_input_embeddings().weight.detach().float().square().mean().sqrt())
+        module = TokenModule(len(word), num_tokens, scale=scale, generator=generator, heads=self.settings.heads)
+        return module.to(word.device)
 
     def _anchor(self) -> Anchor:
         return class_anchor(self.backbone, self.prompt, self.subject, self.settings.attention_factors)
@@ -206,6 +214,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     # What the paper says, whatever our defaults become; steps, rate and batch it leaves open.
     "paper": {
         "num_stages": 5, "attention_weight": 0.003, "attention_words": "all", "shared_tokens": False,
+        "start": None,
     },
     # Fewer steps; `onephoto study steps` says what that costs.
     "fast": {"steps": 150},

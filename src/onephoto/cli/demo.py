@@ -23,7 +23,7 @@ LARGE, WORDS = 384, 12
 def demo(
     photo: Annotated[Path | None, typer.Option(help="A photo of your own; a synthetic portrait unless given.")] = None,
     model: Model = "mini",
-    learning_steps: Annotated[int | None, typer.Option(help="Updates; the method's own unless given.")] = None,
+    learning_steps: Annotated[int | None, typer.Option(help="Updates; as chosen for the model unless given.")] = None,
     steps: Steps = 25,
     crop: Annotated[bool, typer.Option(help="Find and crop the face.")] = True,
     out: Annotated[Path, typer.Option(help="Folder for the picture.")] = Path("out"),
@@ -32,6 +32,7 @@ def demo(
     """Learn a person from one photo, draw them in three scenes, and show where every word acted."""
     quiet()
     from onephoto import api
+    from onephoto.evaluate.plan import learning_settings
     from onephoto.generate.draw import DrawSettings
     from onephoto.generate.save import save_picture
     from onephoto.identity.photo import read_photo
@@ -39,7 +40,9 @@ def demo(
     backbone = loaded(model, device, "float32")
     source = photo or portrait()
     square = read_photo(source, size=max(LARGE, backbone.image_size), crop=crop)
-    request = api.LearnRequest(name=NAME, settings={"steps": learning_steps})
+    chosen = learning_settings(backbone.model_id).get("sefi", {})
+    steps_given = {} if learning_steps is None else {"steps": learning_steps}
+    request = api.LearnRequest(name=NAME, settings=chosen | steps_given)
     identity = learned(api.Learning(backbone, [square.image], request))
     settings = DrawSettings(steps=steps)
     seen = [api.look(backbone, scene.format(f"<{NAME}>"), [identity], settings=settings) for scene in SCENES]

@@ -43,7 +43,9 @@ def learn(
     model: Model = "mini",
     subject: Annotated[str, typer.Option(help="Class word: person, dog, car...")] = "person",
     method: Annotated[str, typer.Option(help=f"One of {', '.join(method_names())}.")] = "sefi",
-    preset: Annotated[str, typer.Option(help="Settings that go together (sefi): default, paper, fast.")] = "default",
+    preset: Annotated[
+        str, typer.Option(help="Settings that go together: default, as chosen for the model, or of sefi paper, fast.")
+    ] = "default",
     out: Annotated[Path | None, typer.Option(help="Identity file to write; NAME.safetensors unless given.")] = None,
     steps: Annotated[int | None, typer.Option(help="Updates.")] = None,
     learning_rate: Annotated[float | None, typer.Option(help="AdamW's rate.")] = None,
@@ -67,6 +69,7 @@ def learn(
     """Learn one person from one photo into one small file; with --each, one person from each photo."""
     quiet()
     from onephoto.api import LearnRequest
+    from onephoto.evaluate.plan import learning_settings
     from onephoto.together import Together
 
     if each and (name is not None or box is not None):
@@ -77,6 +80,8 @@ def learn(
         "start": None if start is None else str(start),
     }  # fmt: skip
     chosen = get_method(method).preset(preset)
+    if preset == "default":
+        chosen = learning_settings(model).get(method, {}) | chosen
     settings = chosen | {key: value for key, value in given.items() if value is not None}
     requests = [
         LearnRequest(

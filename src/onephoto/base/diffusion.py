@@ -43,7 +43,7 @@ class DiffusionSettings:
         if device == "cpu":
             return cls(minutes=minutes)
         optimiser = OptimiserSettings(
-            learning_rate=2e-3, warmup_steps=200, ema_decay=0.999, decay_share=0.6, orthogonalise=True
+            learning_rate=2e-3, warmup_steps=100, ema_decay=0.998, decay_share=0.6, orthogonalise=True
         )
         return cls(minutes=minutes, batch_size=1024, optimiser=optimiser)
 

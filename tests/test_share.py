@@ -1,5 +1,7 @@
 """Identities given to others and fetched, with folders, and with a stand-in for the hub's client."""
 
+import os
+import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -52,12 +54,10 @@ class Hub:
         return f"https://hub/{repo}"
 
     def model_info(self, repo: str) -> SimpleNamespace:
-        return SimpleNamespace(private=self.private[repo])
-
-    def list_repo_files(self, repo: str) -> list[str]:
         if repo not in self.repositories:
             raise RepositoryNotFoundError("404")
-        return list(self.repositories[repo])
+        files = [SimpleNamespace(rfilename=name) for name in self.repositories[repo]]
+        return SimpleNamespace(private=self.private[repo], siblings=files)
 
     def upload_folder(self, *, repo_id: str, folder_path: str, commit_message: str, delete_patterns: list[str]) -> None:
         assert commit_message == "Add alice"
@@ -200,6 +200,19 @@ def test_mistakes_are_one_line_and_exit_code_2(
     ):  # fmt: skip
         monkeypatch.setattr(hub, "create_repo", failing(error))
         assert words in line("push", file, "owner/alice")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("words", [("push", "alice.safetensors", "owner/alice"), ("pull", "owner/alice")])
+def test_a_hub_that_does_not_answer_is_one_line(tmp_path: Path, words: tuple[str, ...]) -> None:
+    """The hub's own client, asking a port of this machine where nobody listens."""
+    save(tmp_path / "alice.safetensors", person())
+    own = {"HF_ENDPOINT": "http://127.0.0.1:9", "HF_HOME": str(tmp_path), "HF_TOKEN": "none", "HF_HUB_OFFLINE": "0"}
+    made = subprocess.run(
+        [sys.executable, "-m", "onephoto", *words], cwd=tmp_path, env=os.environ | own, capture_output=True, text=True
+    )
+    assert made.returncode == 2 and not made.stdout
+    assert made.stderr == "onephoto: owner/alice: the hub does not answer; go online, or give a folder\n"
 
 
 def test_the_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

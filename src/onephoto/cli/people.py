@@ -237,6 +237,11 @@ def quiet() -> None:
     import diffusers
 
     diffusers.utils.logging.disable_progress_bar()
+    from huggingface_hub.utils import logging
+
+    logging.set_verbosity_error()
+    # diffusers 0.42 still hands it to the hub's client.
+    warnings.filterwarnings("ignore", message="The `local_dir_use_symlinks` argument")
 
 
 def _identities(files: list[Path] | None) -> "list[IdentityFile]":

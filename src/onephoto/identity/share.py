@@ -119,7 +119,7 @@ def _to_hub(folder: Path, repo: str, name: str, *, public: bool) -> str:
         url = hub.create_repo(repo, private=not public, exist_ok=True)
         if not public and not hub.model_info(repo).private:
             raise ShareError(f"{repo}: is there already and public; pass --public to put <{name}> there")
-        _refuse_others(hub.list_repo_files(repo), name, repo)
+        _refuse_others(_files(hub, repo), name, repo)
         hub.upload_folder(
             repo_id=repo, folder_path=str(folder), commit_message=f"Add {name}", delete_patterns=[PHOTO]
         )  # fmt: skip
@@ -136,7 +136,12 @@ def _from_hub(repo: str) -> Path:
     from huggingface_hub import HfApi, hf_hub_download
 
     with _plain_refusals(repo):
-        return Path(hf_hub_download(repo, _only_identity(HfApi().list_repo_files(repo), repo)))
+        return Path(hf_hub_download(repo, _only_identity(_files(HfApi(), repo), repo)))
+
+
+def _files(hub: Any, repo: str) -> list[str]:
+    """Names in a repository, by the call that fails at once where no hub answers; others try for half a minute."""
+    return [file.rfilename for file in hub.model_info(repo).siblings]
 
 
 def _only_identity(names: Iterable[str], place: str) -> str:
@@ -149,6 +154,11 @@ def _only_identity(names: Iterable[str], place: str) -> str:
 @contextmanager
 def _plain_refusals(repo: str) -> Iterator[None]:
     """What the hub answers in one line. Its client's errors depend on the HTTP library, which changes by release."""
+    from huggingface_hub.utils import logging
+
+    before = logging.get_verbosity()
+    # A line for each try would bury ours.
+    logging.set_verbosity_error()
     try:
         yield
     except OnephotoError:
@@ -166,3 +176,5 @@ def _plain_refusals(repo: str) -> Iterator[None]:
             raise ShareError(f"{repo}: the hub does not answer; go online, or give a folder") from error
         first = next(iter(str(error).splitlines()), type(error).__name__)[:160]
         raise ShareError(f"{repo}: the hub refuses ({first})") from error
+    finally:
+        logging.set_verbosity(before)

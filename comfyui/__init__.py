@@ -12,7 +12,7 @@ import folder_paths
 import torch
 
 from onephoto.backbone.prompts import names_in
-from onephoto.core.packing import Routing, is_packed, pack, select, unpack
+from onephoto.core.packing import Routing, pack, packed_length, select, unpack
 from onephoto.core.stages import stage_index
 from onephoto.core.tokens import TokenTable
 from onephoto.errors import PromptError, SettingError
@@ -139,7 +139,7 @@ def attention_patch(model: Any, table: TokenTable, number: int, length: int) -> 
     routing = Routing(table.key, table.value)
 
     def patch(query: Any, context: Any, value: Any, options: dict[str, Any]) -> tuple:
-        if not is_packed(context, number, length):
+        if packed_length(context, number, length) != length:
             return query, context, value
         t = (
             torch.as_tensor(sampling.timestep(options["sigmas"]))

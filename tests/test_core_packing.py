@@ -3,7 +3,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from onephoto.core.packing import Routing, is_packed, pack, select, unpack
+from onephoto.core.packing import Routing, pack, packed_length, select, unpack
 
 
 @given(st.integers(1, 3), st.integers(1, 6), st.integers(1, 8), st.sampled_from([torch.float32, torch.float16]))
@@ -13,8 +13,8 @@ def test_packing_keeps_every_bit_and_marks_the_number(batch: int, number: int, l
     unpacked, boxes = unpack(packed, number, length)
     assert torch.equal(unpacked, contexts) and boxes is None
     assert bool(packed[:, -1].isnan().all())
-    assert is_packed(packed, number, length)
-    assert not is_packed(packed[:, :-1], number, length)
+    assert packed_length(packed, number, length) == length
+    assert not packed_length(packed[:, :-1], number, length)
 
 
 @given(st.integers(1, 3), st.integers(1, 6), st.integers(1, 8), st.integers(1, 40))
@@ -23,7 +23,15 @@ def test_boxes_travel_behind_the_mark(batch: int, number: int, length: int, widt
     packed = pack(contexts, boxes)
     unpacked, again = unpack(packed, number, length)
     assert torch.equal(unpacked, contexts) and again is not None and torch.equal(again, boxes)
-    assert is_packed(packed, number, length)
+    assert packed_length(packed, number, length) == length
+
+
+@given(st.integers(1, 6), st.integers(1, 4), st.sampled_from([(48, 192), (77, 768), (77, 2048), (16, 32)]))
+def test_prompts_side_by_side_are_known_by_their_number_of_rows(number: int, prompts: int, shape: tuple) -> None:
+    length, width = shape
+    packed = pack(torch.zeros(1, number, prompts * length, width), torch.zeros(1, prompts * length, 4))
+    assert packed_length(packed, number, length) == prompts * length
+    assert not packed_length(torch.zeros(1, prompts * length, width), number, length)
 
 
 def test_packed_prompts_concatenate_and_repeat() -> None:

@@ -12,8 +12,8 @@ from torch import Tensor
 import onephoto
 from onephoto.backbone.hooks import conditioned
 from onephoto.backbone.load import wrap_pipeline
-from onephoto.core.packing import Routing, pack
-from onephoto.core.regions import token_boxes
+from onephoto.core.packing import Routing, pack, unpack
+from onephoto.core.regions import WHOLE, token_boxes
 from onephoto.errors import PromptError
 
 LEFT, RIGHT = (0.0, 0.0, 0.5, 1.0), (0.5, 0.0, 1.0, 1.0)
@@ -32,7 +32,7 @@ def test_a_token_reaches_no_position_outside_its_box(family: str, shape: tuple[i
     contexts = torch.randn(1, 2, length, width, generator=seeded())
     changed = contexts.clone()
     changed[:, :, 5] += 3
-    boxes = token_boxes(length, {5: LEFT})[None]
+    boxes = token_boxes(1, [LEFT if column == 5 else WHOLE for column in range(length)])[None]
     routing = Routing(torch.tensor([[0]]), torch.tensor([[1]]))
     noisy = torch.randn(1, 4, *shape, generator=seeded())
     seen: list[Tensor] = []
@@ -62,6 +62,25 @@ def test_a_region_changes_the_picture_and_the_whole_picture_is_none(family: str)
     assert abs(free - whole).max() < 1e-4
     assert min(abs(free - left).max(), abs(left - right).max()) > 1e-3
     assert np.array_equal(drawn(pipe, {"prompt": PLAIN}), before)
+
+
+@torch.no_grad()
+def test_each_box_reads_a_prompt_in_which_others_are_left_to_the_class_word() -> None:
+    """The words after a name have read it; so no token that a box reads may have read anybody of another one."""
+    pipe = pipeline()
+    text, regions = "a photo of <alice> and <bob> at the beach", {"alice": LEFT, "bob": (0.5, 0, 1, 0.5)}
+    with onephoto.use(pipe, alice=somebody(pipe), bob=somebody(pipe, seed=1)) as people:
+        length, number = people.backbone.max_length, len(people.choices)
+
+        def read(words: str, boxes: Any = None) -> Tensor:
+            return unpack(
+                people.prompt(words, regions=boxes)["prompt_embeds"], number, 3 * length if boxes else length
+            )[0]
+
+        views = read(text, regions).unflatten(2, (3, length)).unbind(2)
+        said = [text.replace(*pair) for pair in (("<bob>", "person"), ("<alice>", "person"))]
+        for view, words in zip(views, (*said, said[0].replace("<alice>", "person")), strict=True):
+            assert torch.allclose(view, read(words), atol=1e-5)
 
 
 def test_two_people_each_in_their_place_beside_every_adapter() -> None:

@@ -15,7 +15,7 @@ import torch
 from diffusers.models.attention_processor import Attention
 from torch import Tensor, nn
 
-from onephoto.core.packing import Routing, is_packed, select, unpack
+from onephoto.core.packing import Routing, packed_length, select, unpack
 from onephoto.core.regions import region_bias
 from onephoto.core.stages import stage_index
 from onephoto.errors import ModelError
@@ -75,7 +75,8 @@ def conditioned(
     unet: nn.Module, layers: Sequence[CrossAttentionLayer], routing: Routing, *, length: int, num_timesteps: int,
     num_contexts: int,
 ) -> Iterator[None]:  # fmt: skip
-    """Within, the model (U-Net or ControlNet) reads prompts of `num_contexts` packed contexts of `length` tokens.
+    """Within, the model (U-Net or ControlNet) reads prompts of `num_contexts` packed contexts of `length` tokens, or of
+    several prompts of that length side by side.
 
     Any other prompt passes untouched. Timesteps may be numbers, 0-dimensional, (B,), whole or fractional. Inside the
     model what K and V are made of lie side by side as channels, (B, L, 2 N C), so the prompt keeps its length there;
@@ -89,13 +90,14 @@ def conditioned(
     def pick(module: nn.Module, args: tuple, kwargs: dict) -> tuple[tuple, dict] | None:
         given = dict(zip(names, args, strict=False)) | kwargs
         embeds = given["encoder_hidden_states"]
-        if not is_packed(embeds, num_contexts, length):
+        own = packed_length(embeds, num_contexts, length)
+        if not own:
             return None
         if not torch.compiler.is_compiling():
             projections.follow()
         t = torch.as_tensor(given["timestep"], device=embeds.device).reshape(-1).expand(len(embeds))
         stage = stage_index(t, routing.num_stages, num_timesteps)
-        tables, (contexts, boxes) = routing.to(embeds.device), unpack(embeds, num_contexts, length)
+        tables, (contexts, boxes) = routing.to(embeds.device), unpack(embeds, num_contexts, own)
         parts = [part for column in columns for part in select(contexts, tables, stage, column)]
         if boxes is not None:
             sides = [torch.full_like(boxes[..., :1], side) for side in given["sample"].shape[-2:]]

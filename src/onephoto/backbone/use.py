@@ -1,6 +1,6 @@
 """Learned people in a user's own diffusers pipeline, for the time of a `with` block."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -10,9 +10,9 @@ from torch import Tensor
 
 from onephoto.backbone.hooks import compiled_anew, conditioned, cross_attention_layers
 from onephoto.backbone.load import Backbone, wrap_pipeline
-from onephoto.backbone.prompts import Choice, Conditioning, combinations, encode_choices, is_name
+from onephoto.backbone.prompts import Choice, combinations, encode_choices, is_name, names_in
 from onephoto.core.packing import Routing, pack
-from onephoto.core.regions import Box, token_boxes
+from onephoto.core.regions import REST, WHOLE, Box, token_boxes
 from onephoto.core.tokens import TokenTable
 from onephoto.errors import PromptError
 
@@ -39,46 +39,64 @@ class People:
         """Arguments for the pipeline's call: prompt and negative prompt packed alike, and SDXL's pooled ones.
 
         As in diffusers, SDXL takes zeros for no negative prompt, which is not the same as an empty one.
-        regions: {name: (left, top, right, bottom)} in shares of the picture: there alone that person's word acts.
+        regions: {name: (left, top, right, bottom)} in shares of the picture: there alone is that person drawn. Each
+        box reads a prompt of its own, in which whoever has another box is left to the class word: the words after a
+        name have read it, so it is not enough to hide the name's own tokens.
         Raises PromptError for a region of somebody whom the prompt does not name. Without its `with` block a packed
         prompt makes no picture: its mark is not a number, and spreads.
         """
-        regions = {name.lower(): box for name, box in (regions or {}).items()}
+        regions = _checked(text, {name.lower(): box for name, box in (regions or {}).items()})
+        views = _views(regions)
         arguments = {}
         for key, words in (("", text), ("negative_", negative_prompt)):
-            conditioning = encode_choices(
-                self.backbone,
-                words or "",
-                self.tables,
-                classes=self.classes,
-                choices=self.choices,
-                routing=self.routing,
-                clip_skip=clip_skip,
-            )
-            places = {} if key else _columns(conditioning, regions)
+            # What a picture shall not show it shall show nowhere, so there everybody's box is the whole.
+            hidden = [set()] if key else [regions.keys() - shown for shown in views.values()]
+            seen = []
+            # Not in a function of its own: the warning of words cut off counts the calls up to the user's line.
+            for others in hidden:
+                seen.append(
+                    encode_choices(
+                        self.backbone, words or "", self._without(others), classes=self.classes, choices=self.choices,
+                        routing=self.routing, clip_skip=clip_skip,
+                    )
+                )  # fmt: skip
+            places = [WHOLE] * len(views) if key else list(views)
+            contexts = torch.cat([one.contexts for one in seen], dim=1).repeat(1, len(views) // len(seen), 1)
             boxes = token_boxes(self.backbone.max_length, places)[None] if regions else None
             factor = 0 if words is None and self._zero_negative else 1
-            contexts = factor * conditioning.contexts.to(self.backbone.dtype)[None]
-            arguments[f"{key}prompt_embeds"] = pack(contexts, boxes)
-            if conditioning.pooled is not None:
-                pooled = factor * conditioning.pooled[None].to(self.backbone.dtype)
-                arguments[f"{key}pooled_prompt_embeds"] = pooled
+            arguments[f"{key}prompt_embeds"] = pack(factor * contexts.to(self.backbone.dtype)[None], boxes)
+            if seen[0].pooled is not None:
+                arguments[f"{key}pooled_prompt_embeds"] = factor * seen[0].pooled[None].to(self.backbone.dtype)
         return arguments
 
+    def _without(self, others: Collection[str]) -> dict[str, TokenTable]:
+        """Everybody's tokens, those of these others being the class word's."""
+        return {
+            name: table.blended(self.backbone.class_vectors(self.classes[name]), 0) if name in others else table
+            for name, table in self.tables.items()
+        }
 
-def _columns(conditioning: Conditioning, regions: Mapping[str, Box]) -> dict[int, Box]:
-    """The box of each prompt token that is part of a person's word."""
-    places: dict[int, Box] = {}
+
+def _views(regions: Mapping[str, Box]) -> dict[Box, set[str]]:
+    """By box those of the people with regions who are seen there, nobody in the rest; one view of all without any."""
+    if not regions:
+        return {WHOLE: set()}
+    views: dict[Box, set[str]] = {}
+    for name, (left, top, right, bottom) in regions.items():
+        views.setdefault((left, top, right, bottom), set()).add(name)
+    return views | {REST: set()}
+
+
+def _checked(text: str, regions: Mapping[str, Box]) -> Mapping[str, Box]:
+    """Regions that make sense for a prompt."""
     for name, box in regions.items():
-        columns = [column for word in conditioning.words if word.text == f"<{name}>" for column in word.columns]
-        if not columns:
+        if name not in names_in(text):
             raise PromptError(f"a region is given for <{name}>, whom the prompt does not name")
         if not (0 <= box[0] < box[2] <= 1 and 0 <= box[1] < box[3] <= 1):
             raise PromptError(
                 f"the region of <{name}> is not left,top,right,bottom within the picture, in shares of it"
             )
-        places |= dict.fromkeys(columns, box)
-    return places
+    return regions
 
 
 @contextmanager

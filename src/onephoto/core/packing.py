@@ -54,12 +54,17 @@ def unpack(packed: Tensor, num_contexts: int, length: int) -> tuple[Tensor, Tens
     return contexts.unflatten(1, (-1, length)), boxes
 
 
-def is_packed(embeds: Tensor, num_contexts: int, length: int) -> bool:
-    """Whether a prompt tensor (B, rows, C) has the row count of U packed contexts of length L, with boxes or without;
-    no value is read.
+def packed_length(embeds: Tensor, num_contexts: int, length: int) -> int:
+    """L of a prompt tensor (B, rows, C) of U packed contexts, with boxes or without: `length`, or as many times that as
+    prompts lie side by side in it; 0 for any other prompt. No value is read.
     """
-    box_rows = -(-4 * length // embeds.shape[-1])
-    return embeds.ndim == 3 and embeds.shape[1] - num_contexts * length in (1, 1 + box_rows)
+    if embeds.ndim != 3:
+        return 0
+    rows, width = embeds.shape[1:]
+    for own in range(length, rows // num_contexts + 1, length):
+        if rows - num_contexts * own in (1, 1 + -(-4 * own // width)):
+            return own
+    return 0
 
 
 def select(contexts: Tensor, routing: Routing, stage: Tensor, layer: int) -> tuple[Tensor, Tensor]:

@@ -44,19 +44,22 @@ def measured(
     backbone: Backbone, one: Sitter, folder: Path, *, method: str, steps: int | None, texts: Sequence[str],
     settings: DrawSettings, judge: Any,
 ) -> Iterator[Measured]:  # fmt: skip
-    """Every program's loss for one person."""
+    """Every program's loss for one person; the same embedding in several files is drawn once."""
     seed = one.person.seed
     request = api.LearnRequest(name="sitter", method=method, settings={"steps": steps})
     identity = api.learn(backbone, [one.photo], request)
+    known: dict[tuple[bytes, ...], Loss] = {}
     for program in PROGRAMS:
         path = folder / f"{seed}-{program}.safetensors"
         made = exchange.export(identity, path, to=program, model=backbone)
         plain = exchange.import_embedding(path, "sitter", backbone)
-        loss = exchange.measured_loss(
-            backbone, identity, made, photo_vector=one.photo_vector, judge=judge, texts=texts, settings=settings,
-            plain=plain,
-        )  # fmt: skip
-        yield Measured(seed, program, made.way, made.moved.get(made.way, 0.0), loss)
+        numbers = tuple(plain.tensors[name].numpy().tobytes() for name in sorted(plain.tensors))
+        if numbers not in known:
+            known[numbers] = exchange.measured_loss(
+                backbone, identity, made, photo_vector=one.photo_vector, judge=judge, texts=texts, settings=settings,
+                plain=plain,
+            )  # fmt: skip
+        yield Measured(seed, program, made.way, made.moved.get(made.way, 0.0), known[numbers])
 
 
 def texts_of(prompts: int) -> list[str]:

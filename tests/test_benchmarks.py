@@ -94,3 +94,16 @@ def test_bfloat16_is_chosen_where_the_cpu_computes_in_it(monkeypatch: pytest.Mon
         monkeypatch.setattr(torch.cpu, "get_capabilities", lambda found=found: found)
         assert fast_dtype("cpu") == dtype
     assert fast_dtype("mps") == torch.float32
+
+
+def test_pictures_of_compiled_code_are_compared(
+    benchmark, model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With nothing compiled they are the same, and with other weights the command fails."""
+    compiled = benchmark("compiled")
+    monkeypatch.setattr(UNet2DConditionModel, "compile", lambda self: None)
+    compiled.main(str(model), steps=2)
+    assert "0.000 of 255 apart at most" in capsys.readouterr().out
+    monkeypatch.setattr(UNet2DConditionModel, "compile", lambda self: torch.nn.init.normal_(self.conv_out.weight))
+    with pytest.raises(SystemExit, match="not the same picture"):
+        compiled.main(str(model), steps=2)

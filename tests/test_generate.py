@@ -154,6 +154,15 @@ def test_samplers_draw_and_are_taken_out_again(name: str) -> None:
     assert backbone.pipeline.scheduler is before
 
 
+@pytest.mark.parametrize(("name", "steps", "guidance"), [("lcm", 4, 1.0), ("euler", 2, 0.0), ("euler-a", 1, 0.0)])
+def test_few_steps_without_guidance_draw_the_person(backbone: Backbone, name: str, steps: int, guidance: float) -> None:
+    """The settings of distilled models, LCM, Lightning and Turbo: no negative prompt is beside the prompt then."""
+    settings = DrawSettings(steps=steps, guidance=guidance, sampler=name)
+    person = api.generate(backbone, TEXT, [learned(backbone)], settings=settings)[0]
+    plain = api.generate(backbone, TEXT.replace("<alice>", "person"), [], settings=settings)[0]
+    assert np.asarray(person).std() > 0 and not np.array_equal(person, plain)
+
+
 def test_an_unknown_sampler_is_refused_with_those_known() -> None:
     backbone = tiny_backbone("sd1")
     with pytest.raises(SettingError, match="euler-a"), sampler(backbone.pipeline, "magic"):

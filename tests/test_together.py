@@ -15,8 +15,16 @@ from onephoto.backbone.method import Batch
 from onephoto.methods.embedding import joint_losses
 from onephoto.together import Together, groups
 
-ROUNDING = {"rtol": 1e-3, "atol": 5e-4}
-"""Adam makes steps of .05 here of any gradient, however small, so a last bit that differs may move a token a little."""
+ROUNDING = 3e-3
+"""Largest share of a token's length by which rounding may move it, where people differ by about its length.
+
+Adam makes steps of .05 here of any gradient, however small, so a last bit that differs moves single numbers a little.
+"""
+
+
+def assert_alike(actual: torch.Tensor, expected: torch.Tensor) -> None:
+    assert (actual - expected).norm() < ROUNDING * expected.norm()
+
 
 METHODS = {
     "sefi": {"heads": 4, "attention_weight": 0.5, "attention_factors": (1, 2), "learning_rate": 0.05},
@@ -56,7 +64,7 @@ def test_people_learn_together_what_they_learn_alone(backbone: Backbone, method:
         for step, report in enumerate(reports[place]):
             assert together[step][place].losses == pytest.approx(report.losses, rel=1e-4, abs=1e-6)
         for name, expected in tokens(single).items():
-            torch.testing.assert_close(tokens(joint)[name], expected, **ROUNDING)
+            assert_alike(tokens(joint)[name], expected)
     first, second = (next(iter(tokens(learning).values())) for learning in among[:2])
     assert not torch.allclose(first, second, atol=1e-3)
 
@@ -70,7 +78,7 @@ def test_every_family_learns_together(family: str) -> None:
     list(Together(among))
     for single, joint in zip(alone, among, strict=True):
         for name, expected in tokens(single).items():
-            torch.testing.assert_close(tokens(joint)[name], expected, **ROUNDING)
+            assert_alike(tokens(joint)[name], expected)
 
 
 def test_one_persons_loss_has_no_gradient_of_another(backbone: Backbone) -> None:
@@ -102,7 +110,7 @@ def test_a_run_stopped_among_others_goes_on_alone(backbone: Backbone, tmp_path: 
     again = [run(backbone, seed, path=tmp_path / f"{seed}.checkpoint") for seed in range(2)]
     assert [report.step for report in again[0]] == [3, 4]
     for name, expected in tokens(whole[0]).items():
-        torch.testing.assert_close(tokens(again[0])[name], expected, **ROUNDING)
+        assert_alike(tokens(again[0])[name], expected)
 
 
 def test_runs_share_a_batch_where_they_stand_at_one_step_and_leave_the_weights_alone(

@@ -10,6 +10,7 @@ from tiny import tiny_backbone
 from typer.testing import CliRunner
 
 from onephoto.cli import app, main
+from onephoto.cli.people import lesser
 from onephoto.generate.save import read_settings
 
 RUN = CliRunner()
@@ -106,3 +107,9 @@ def test_help_is_quick_and_loads_nothing_heavy() -> None:
     start = time.monotonic()
     subprocess.run([sys.executable, "-m", "onephoto", "--help"], capture_output=True, check=True)
     assert time.monotonic() - start < 2
+
+
+def test_a_preset_takes_no_more_steps_than_were_chosen_for_the_model() -> None:
+    assert lesser({"steps": 115, "learning_rate": 1e-3}, {}) == {"steps": 115, "learning_rate": 1e-3}
+    assert lesser({"steps": 115}, {"steps": 150}) == {"steps": 115}
+    assert lesser({}, {"steps": 150}) == {"steps": 150} and lesser({}, {}) == {}

@@ -4,7 +4,7 @@ import json
 import warnings
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -80,8 +80,8 @@ def learn(
         "start": None if start is None else str(start),
     }  # fmt: skip
     chosen = get_method(method).preset(preset)
-    if preset == "default":
-        chosen = learning_settings(model).get(method, {}) | chosen
+    if preset != "paper":
+        chosen = lesser(learning_settings(model).get(method, {}), chosen)
     settings = chosen | {key: value for key, value in given.items() if value is not None}
     requests = [
         LearnRequest(
@@ -99,6 +99,12 @@ def learn(
     if failed:
         typer.echo("\n".join(f"onephoto: {error}" for error in failed), err=True)
         raise typer.Exit(2)
+
+
+def lesser(for_model: dict[str, Any], preset: dict[str, Any]) -> dict[str, Any]:
+    """What was chosen for a model and what a preset says, with the fewer steps of the two."""
+    steps = [settings["steps"] for settings in (for_model, preset) if "steps" in settings]
+    return for_model | preset | ({"steps": min(steps)} if steps else {})
 
 
 def generate(

@@ -109,6 +109,7 @@ def test_all_stages_end_in_a_folder_that_plain_diffusers_draws_with(
     second = list(stages.diffusion([pictures], work, 0.02, arch=TOY))[-1]
     assert int(second.split()[1][:-1]) > int(first.split()[1][:-1]) > 0
     list(stages.export(work, arch=TOY))
+    assert str(tmp_path) not in (work / "mini" / "vae" / "config.json").read_text()
     pipe = DiffusionPipeline.from_pretrained(work / "mini")
     image = pipe("a photo of a man", num_inference_steps=2).images[0]
     assert image.size == (64, 64)

@@ -118,6 +118,8 @@ def load_painter(folder: Path) -> SdPainter:
 
 def save_pipeline(painter: Painter, vae: AutoencoderKL, tokenizer: CLIPTokenizer, folder: Path) -> None:
     """A painter's pipeline as a folder in fp16, which plain diffusers loads."""
+    # Where the autoencoder was loaded from means nothing elsewhere.
+    vae.register_to_config(_name_or_path="")
     painter.pipeline(vae, tokenizer).to(torch.float16).save_pretrained(folder, safe_serialization=True)
     # transformers takes the stored type for the type to load in, diffusers loads float32: make all float32.
     for part in painter.encoders:

@@ -73,6 +73,8 @@ def train(work: Path, out: Path, share: float, device: str) -> None:
     own = ["--device", device, "--share", str(share)]
     running = {}
     for name in SECONDS:
+        (work / f"{name}.done").unlink(missing_ok=True)
+    for name in SECONDS:
         command = [sys.executable, __file__, str(work), str(out), "--stage", name, *own]
         running[name] = started(command, out / f"{name}.log")
     for process in running.values():
@@ -80,11 +82,13 @@ def train(work: Path, out: Path, share: float, device: str) -> None:
 
 
 def run_stage(name: str, work: Path, share: float, device: str) -> None:
-    """One stage, to its end; a file says when it is done."""
+    """One stage, to its end; a file says when it is done, or has failed, so that nobody waits for it in vain."""
     torch.backends.cudnn.benchmark = True
-    for line in lines_of(name, work, share, device):
-        print(f"{time.strftime('%H:%M:%S')} {line}", flush=True)
-    (work / f"{name}.done").touch()
+    try:
+        for line in lines_of(name, work, share, device):
+            print(f"{time.strftime('%H:%M:%S')} {line}", flush=True)
+    finally:
+        (work / f"{name}.done").touch()
 
 
 def lines_of(name: str, work: Path, share: float, device: str) -> Iterator[str]:

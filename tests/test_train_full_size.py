@@ -55,6 +55,22 @@ def test_every_stage_is_begun_and_waited_for(
     assert said == [*script.SECONDS, *(f"{name} waited for" for name in script.SECONDS)]
 
 
+def test_nobody_waits_for_a_stage_that_failed_or_takes_an_earlier_run_for_this_one(
+    script: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stages, "vae", lambda *given, **settings: 1 / 0)
+    for folder in script.RENDERS:
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "0.npy").touch()
+    with pytest.raises(ZeroDivisionError):
+        script.run_stage("vae", tmp_path, 0.5, "cuda")
+    assert (tmp_path / "vae.done").exists()
+    monkeypatch.setattr(script, "SECONDS", {"vae": 1})
+    monkeypatch.setattr(script, "__file__", str(tmp_path / "nothing.py"))
+    script.train(tmp_path, tmp_path, 0.5, "cuda")
+    assert not (tmp_path / "vae.done").exists()
+
+
 def test_a_stage_has_its_share_of_the_time_and_says_when_it_is_done(
     script: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:

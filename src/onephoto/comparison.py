@@ -25,7 +25,7 @@ from onephoto.generate.draw import DrawSettings
 from onephoto.identity.file import IdentityFile
 from onephoto.methods import get_method
 from onephoto.methods.class_prior import PriorRecipe, class_prior, keep_class_latents, take_class_latents
-from onephoto.methods.recipe import PEOPLE
+from onephoto.methods.recipe import is_person
 from onephoto.world.prompts import Prompt
 
 CLASS_PICTURES = "class-pictures.safetensors"
@@ -119,7 +119,7 @@ def impossible(variant: Variant, count: int, subject: str) -> str:
     if variant.method == BASE:
         return ""
     spec = get_method(variant.method)
-    if spec.sees_photos and subject not in PEOPLE:
+    if spec.sees_photos and not is_person(subject):
         return "it learns from a face"
     if count > 1 and spec.change is not None:
         return "each of the two changes the model's weights, and these changes were never learned together"

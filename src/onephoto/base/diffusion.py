@@ -103,7 +103,7 @@ def train_diffusion(
         trainer.load(checkpoint)
     generator = torch.Generator(device).manual_seed(settings.seed * 1_000_003 + trainer.step_count)
     alphas = build_scheduler().alphas_cumprod.to(device)
-    clock, mean, seen, since = Clock(settings.minutes), torch.zeros((), device=device), 0, time.monotonic()
+    clock, mean, seen, since = Clock(settings.minutes), None, 0, time.monotonic()
     with ThreadPoolExecutor(1) as pool:
         growing = pool.submit(data.grow)
         while not clock.over():
@@ -114,7 +114,7 @@ def train_diffusion(
             with plain_attention(painter) if device == "cpu" else nullcontext():
                 loss = diffusion_loss(painter, batch, alphas, generator=generator, snr_limit=settings.snr_limit)
                 trainer.step(loss, progress=clock.progress())
-            mean, seen = running_mean(mean if seen else None, loss.detach()), seen + len(batch.latents)
+            mean, seen = running_mean(mean, loss.detach()), seen + len(batch.latents)
             if clock.due("log", 20):
                 yield DiffusionProgress(trainer.step_count, float(mean), seen / (time.monotonic() - since))
             if clock.due("grow", settings.grow_seconds) and growing.done():
@@ -123,7 +123,7 @@ def train_diffusion(
             if clock.due("save", 180):
                 trainer.save(checkpoint)
     trainer.save(checkpoint)
-    yield DiffusionProgress(trainer.step_count, float(mean), seen / (time.monotonic() - since))
+    yield DiffusionProgress(trainer.step_count, 0.0 if mean is None else float(mean), seen / (time.monotonic() - since))
 
 
 def warm_up(painter: Painter, latent_shape: tuple[int, int, int], length: int, settings: DiffusionSettings) -> None:

@@ -105,6 +105,7 @@ class LatentSet:
         self.pictures, self.folder, self.tokenizer, self.device = pictures, folder, tokenizer, device
         self.prepare = prepare
         self.strangers = called_somebody(pictures.folders)
+        self._numbers = {seed: number for number, seed in enumerate(self.strangers, start=len(tokenizer))}
         self.empty = token_ids(tokenizer, [""])[0].to(device)
         self.shards: list[Path] = []
         self.content: Captioned | None = None
@@ -117,9 +118,8 @@ class LatentSet:
         self.pictures.rescan()
         if self.prepare is not None:
             self.prepare()
-        fresh = [path for path in self.pictures.paths if path not in self.shards]
-        fresh = [path for path in fresh if latents_of(path, self.folder).exists()]
-        for path in fresh[:most]:
+        there = [path for path in self.pictures.paths if latents_of(path, self.folder).exists()]
+        for path in [path for path in there if path not in self.shards][:most]:
             part = self._read(path)
             self.content = part if self.content is None else self.content.joined(part)
             self.shards.append(path)
@@ -136,9 +136,10 @@ class LatentSet:
 
     def _tell_strangers(self, ids: Tensor, facts: Sequence[Mapping[str, Any]], counts: Tensor) -> None:
         """Put the person's own token where captions (m, L) say SOMEBODY."""
-        numbers = {seed: number for number, seed in enumerate(self.strangers, start=len(self.tokenizer))}
         somebody = self.tokenizer.convert_tokens_to_ids(f"{SOMEBODY}</w>")
-        own = torch.tensor([numbers.get(one.get("person", -1), somebody) for one in facts]).repeat_interleave(counts)
+        own = torch.tensor([self._numbers.get(one.get("person", -1), somebody) for one in facts]).repeat_interleave(
+            counts
+        )
         ids.copy_(torch.where(ids == somebody, own[:, None], ids))
 
     def draw(self, generator: torch.Generator, count: int, *, empty_share: float, face_weight: float) -> Batch:

@@ -90,12 +90,12 @@ def _train(
         trainer.load(checkpoint)
     rng = np.random.default_rng((settings.seed, trainer.step_count))
     torch.manual_seed(settings.seed + trainer.step_count)
-    clock, begun, mean = Clock(settings.minutes), trainer.step_count, torch.zeros((), device=device)
+    clock, mean = Clock(settings.minutes), None
     while not clock.over():
         batch = draw_crops(pictures, rng, settings).to(device, dtype)
         loss = vae_loss(vae, batch, settings)
         trainer.step(loss, progress=clock.progress())
-        mean = running_mean(mean if trainer.step_count > begun + 1 else None, loss.detach())
+        mean = running_mean(mean, loss.detach())
         if clock.due("log", 20):
             pictures.rescan()
             yield VaeProgress(trainer.step_count, float(mean), None)
@@ -103,7 +103,9 @@ def _train(
             trainer.save(checkpoint)
             yield VaeProgress(trainer.step_count, float(mean), held_out_psnr(averaged(result, trainer), pictures))
     trainer.save(checkpoint)
-    yield VaeProgress(trainer.step_count, float(mean), held_out_psnr(averaged(result, trainer), pictures))
+    yield VaeProgress(
+        trainer.step_count, 0.0 if mean is None else float(mean), held_out_psnr(averaged(result, trainer), pictures)
+    )
     return result
 
 

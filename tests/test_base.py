@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from diffusers import AutoencoderKL, DiffusionPipeline
+from diffusers import AutoencoderKL, DiffusionPipeline, UNet2DConditionModel
 from toy_base import TOY, toy_pictures
 
 from onephoto.backbone.load import load_backbone
@@ -106,7 +106,10 @@ def test_all_stages_end_in_a_folder_that_plain_diffusers_draws_with(
     assert np.load(work / "latents" / "32" / pictures.name / "0000.npy").shape[-2:] == (4, 4)
     list(stages.diffusion([pictures], work, 0.005, size=32, arch=TOY))
     first = list(stages.diffusion([pictures], work, 0.02, arch=TOY))[-1]
-    second = list(stages.diffusion([pictures], work, 0.02, arch=TOY))[-1]
+    warmed: list[UNet2DConditionModel] = []
+    monkeypatch.setattr(UNet2DConditionModel, "compile", lambda unet: warmed.append(unet))
+    second = list(stages.diffusion([pictures], work, 0.02, arch=TOY, compiled=True))[-1]
+    assert len(warmed) == 1
     assert int(second.split()[1][:-1]) > int(first.split()[1][:-1]) > 0
     list(stages.export(work, arch=TOY))
     assert str(tmp_path) not in (work / "mini" / "vae" / "config.json").read_text()

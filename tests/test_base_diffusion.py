@@ -78,3 +78,9 @@ def test_somebody_means_whoever_is_seen_and_new_pictures_are_taken_in(tmp_path: 
 def test_a_gpu_gets_larger_batches() -> None:
     assert DiffusionSettings.on("cpu", 2).batch_size < DiffusionSettings.on("cuda", 2).batch_size
     assert DiffusionSettings.on("cuda", 2).minutes == 2
+
+
+def test_a_compiled_u_net_gets_larger_batches_on_a_cpu_and_a_lower_rate() -> None:
+    plain, compiled = (DiffusionSettings.on("cpu", 2, compiled=choice) for choice in (False, True))
+    assert compiled.minutes == plain.minutes and compiled.batch_size > plain.batch_size
+    assert compiled.optimiser.learning_rate < plain.optimiser.learning_rate

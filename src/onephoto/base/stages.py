@@ -64,29 +64,31 @@ def latents_folder(work: Path, size: int) -> Path:
 
 def diffusion(
     pictures: Sequence[Path], work: Path, minutes: float, *, size: int | None = None, device: str = "cpu",
-    arch: Architecture | None = None, begin: Callable[[], object] | None = None,
+    compiled: bool = False, arch: Architecture | None = None, begin: Callable[[], object] | None = None,
 ) -> Iterator[str]:  # fmt: skip
     """Train text encoder and U-Net, on latents of pictures at `size` pixels, the model's own unless given.
 
     Half the size costs a quarter, and words and layout are learned there too: begin with it where compute is short.
-    `begin` is called when all but the latents is ready, and may wait for these.
+    `compiled` is always so on a GPU; on a CPU it pays back where bfloat16 products are fast (AMX). `begin` is called
+    when all but the latents is ready, and may wait for these.
     """
     arch = arch or Architecture()
-    yield from _painting(pictures, work, minutes, size, device, arch, embedded_model(), DIFFUSION, begin)
+    yield from _painting(pictures, work, minutes, size, device, compiled, arch, embedded_model(), DIFFUSION, begin)
 
 
 def sdxl(
     pictures: Sequence[Path], work: Path, minutes: float, *, size: int | None = None, device: str = "cpu",
-    arch: XlArchitecture | None = None, begin: Callable[[], object] | None = None,
+    compiled: bool = False, arch: XlArchitecture | None = None, begin: Callable[[], object] | None = None,
 ) -> Iterator[str]:  # fmt: skip
-    """Train text encoders and U-Net of Stable Diffusion XL's format on the same latents; `begin` as in `diffusion`."""
+    """Train text encoders and U-Net of Stable Diffusion XL's format on the same latents; options as in `diffusion`."""
     arch = arch or XlArchitecture()
-    yield from _painting(pictures, work, minutes, size, device, arch, embedded_model("mini-xl"), SDXL, begin)
+    shipped = embedded_model("mini-xl")
+    yield from _painting(pictures, work, minutes, size, device, compiled, arch, shipped, SDXL, begin)
 
 
 def _painting(
-    pictures: Sequence[Path], work: Path, minutes: float, size: int | None, device: str, arch: Architecture,
-    shipped: Path, checkpoint: Path, begin: Callable[[], object] | None = None,
+    pictures: Sequence[Path], work: Path, minutes: float, size: int | None, device: str, compiled: bool,
+    arch: Architecture, shipped: Path, checkpoint: Path, begin: Callable[[], object] | None = None,
 ) -> Iterator[str]:  # fmt: skip
     """Train a painter of an architecture, going on from a checkpoint in `work`, or from shipped weights."""
     words = tokenizer(work, arch)
@@ -95,16 +97,17 @@ def _painting(
     painter.take_shipped(words, shipped)
     tie_names(painter.text_encoders(), words, strangers=called_somebody(pictures))
     side = size or arch.image_size
-    if device != "cpu":
+    settings = DiffusionSettings.on(device, minutes, compiled=compiled)
+    if device != "cpu" or compiled:
         latent_side = side // arch.pixels_per_latent
         shape = (arch.latent_channels, latent_side, latent_side)
-        warm_up(painter, shape, arch.max_length, DiffusionSettings.on(device, minutes))
+        warm_up(painter, shape, arch.max_length, settings, device=device)
     if begin is not None:
         begin()
     sources = PictureSet(*pictures)
     prepare = None if device == "cpu" else _encoder(sources, work, side, device)
     data = LatentSet(sources, latents_folder(work, side), words, device=device, prepare=prepare)
-    yield from _trained(painter, data, work / checkpoint, minutes, device)
+    yield from _trained(painter, data, work / checkpoint, settings, device)
 
 
 def _encoder(pictures: PictureSet, work: Path, size: int, device: str) -> Callable[[], None]:
@@ -113,8 +116,9 @@ def _encoder(pictures: PictureSet, work: Path, size: int, device: str) -> Callab
     return lambda: encode_latents(pictures, vae, folder, size=size, batch_size=256)
 
 
-def _trained(painter: Painter, data: LatentSet, checkpoint: Path, minutes: float, device: str) -> Iterator[str]:
-    settings = DiffusionSettings.on(device, minutes)
+def _trained(
+    painter: Painter, data: LatentSet, checkpoint: Path, settings: DiffusionSettings, device: str
+) -> Iterator[str]:
     for line in train_diffusion(painter, data, checkpoint, settings, device=device):
         yield f"step {line.step}: loss {line.loss:.4f}, {line.speed:.1f} pictures/s"
 
@@ -157,7 +161,7 @@ def control(
     painter = ControlPainter(load_painter(folder))
     side = size or trained_vae(work).config.sample_size
     data = HintedSet(PictureSet(*pictures), latents_folder(work, side), words, size=side, device=device)
-    yield from _trained(painter, data, work / CONTROL, minutes, device)
+    yield from _trained(painter, data, work / CONTROL, DiffusionSettings.on(device, minutes), device)
     trained = ControlPainter(load_painter(folder))
     take_average(trained, work / CONTROL)
     save_control(trained.control, work / "control")

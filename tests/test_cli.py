@@ -60,6 +60,9 @@ def test_learn_generate_look_inspect(model: Path, photo: Path) -> None:
     assert len(printed.split()) == 3
     settings = read_settings(folder / "out" / "alice-at-the-beach-seed1.png")
     assert settings["seed"] == 1 and settings["strengths"] == {"alice": 0.5} and settings["identities"] == ["alice"]
+    Image.new("L", (9, 9), 255).save(folder / "mask.png")
+    run("generate", "<alice> in a mask", "--region", f"Alice={folder / 'mask.png'}", *drawing)
+    assert read_settings(folder / "out" / "alice-in-a-mask-seed0.png")["regions"] == {"alice": "mask.png"}
     run("look", "<alice> at the beach", *drawing)
     assert (folder / "out" / "look-alice-at-the-beach-seed0.png").exists()
     assert "textual-inversion" in run("inspect", identity)
@@ -78,6 +81,9 @@ def test_the_demo_ends_in_a_sheet(model: Path, photo: Path) -> None:
 def test_mistakes_are_one_line_and_exit_code_2(
     model: Path, photo: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    text = photo.parent / "text.png"
+    text.write_text("no picture")
+
     def line(*arguments: object) -> str:
         return refusal(monkeypatch, capsys, *arguments)
 
@@ -87,6 +93,8 @@ def test_mistakes_are_one_line_and_exit_code_2(
     assert "no such folder" in line("generate", "x", "--model", "/none/here")
     assert "not known here" in line("generate", "<bob>", "--model", model)
     assert "NAME=left,top" in line("generate", "x", "--model", model, "--region", "bob=1,2")
+    assert "none.png: no such file" in line("generate", "x", "--model", model, "--region", "bob=none.png")
+    assert "text.png: not a picture" in line("generate", "x", "--region", f"bob={text}")
     assert "no face found to compare" in line("generate", "x", "--model", model, "--check", f"bob={photo}")
     assert "NAME=PHOTO" in line("generate", "x", "--model", model, "--check", "bob")
     assert "NAME=0.8" in line("generate", "x", "--model", model, "--strength", "bob")

@@ -4,33 +4,42 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from onephoto.core.packing import Routing, pack, packed_length, select, unpack
+from onephoto.core.regions import place_sizes
 
 
 @given(st.integers(1, 3), st.integers(1, 6), st.integers(1, 8), st.sampled_from([torch.float32, torch.float16]))
 def test_packing_keeps_every_bit_and_marks_the_number(batch: int, number: int, length: int, dtype: torch.dtype) -> None:
     contexts = torch.randn(batch, number, length, 4).to(dtype)
     packed = pack(contexts)
-    unpacked, boxes = unpack(packed, number, length)
-    assert torch.equal(unpacked, contexts) and boxes is None
+    unpacked, places = unpack(packed, number, length)
+    assert torch.equal(unpacked, contexts) and places is None
     assert bool(packed[:, -1].isnan().all())
     assert packed_length(packed, number, length) == length
     assert not packed_length(packed[:, :-1], number, length)
 
 
-@given(st.integers(1, 3), st.integers(1, 6), st.integers(1, 8), st.integers(1, 40))
-def test_boxes_travel_behind_the_mark(batch: int, number: int, length: int, width: int) -> None:
-    contexts, boxes = torch.randn(batch, number, length, width), torch.rand(batch, length, 4)
-    packed = pack(contexts, boxes)
+@given(st.integers(1, 3), st.integers(1, 6), st.integers(1, 8), st.integers(1, 40), st.booleans())
+def test_places_travel_behind_the_mark(batch: int, number: int, length: int, width: int, masked: bool) -> None:
+    contexts, places = torch.randn(batch, number, length, width), torch.rand(batch, length, place_sizes(length)[masked])
+    packed = pack(contexts, places)
     unpacked, again = unpack(packed, number, length)
-    assert torch.equal(unpacked, contexts) and again is not None and torch.equal(again, boxes)
+    assert torch.equal(unpacked, contexts) and again is not None and torch.equal(again, places)
     assert packed_length(packed, number, length) == length
 
 
-@given(st.integers(1, 6), st.integers(1, 4), st.sampled_from([(48, 192), (77, 768), (77, 2048), (16, 32)]))
-def test_prompts_side_by_side_are_known_by_their_number_of_rows(number: int, prompts: int, shape: tuple) -> None:
+SHAPES = st.sampled_from([(48, 192), (77, 768), (77, 1024), (77, 2048), (16, 32)])
+
+
+@given(st.integers(1, 12), st.integers(1, 5), SHAPES, st.booleans())
+def test_prompts_side_by_side_are_known_by_their_number_of_rows(
+    number: int, prompts: int, shape: tuple, masked: bool
+) -> None:
     length, width = shape
-    packed = pack(torch.zeros(1, number, prompts * length, width), torch.zeros(1, prompts * length, 4))
-    assert packed_length(packed, number, length) == prompts * length
+    own, size = prompts * length, place_sizes(length)[masked]
+    packed = pack(torch.zeros(1, number, own, width), torch.ones(1, own, size))
+    assert packed_length(packed, number, length) == own
+    places = unpack(packed, number, own, length)[1]
+    assert places is not None and places.shape == (1, own, size) and bool((places == 1).all())
     assert not packed_length(torch.zeros(1, prompts * length, width), number, length)
 
 

@@ -59,11 +59,13 @@ def test_between_is_one_at_oneself_whatever_the_light() -> None:
     assert between((ALICE + BOB) / 2, ALICE, BOB) == pytest.approx(0)
 
 
-def test_a_picture_is_checked_in_shares_or_pixels(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_picture_is_checked_in_shares_pixels_or_masks(monkeypatch: pytest.MonkeyPatch) -> None:
     seen = [(Face((40, 20, 80, 60), 1.0), BOB), (Face((140, 20, 180, 60), 1.0), ALICE)]
     monkeypatch.setattr(faces, "known_faces", lambda image: seen)
     image = Image.new("RGB", (200, 100))
-    for places in (PLACES, {"alice": (0.0, 0.0, 100.0, 100.0), "bob": (100.0, 0.0, 200.0, 100.0)}):
+    left = np.arange(200)[None].repeat(100, 0) < 100
+    pixels = {"alice": (0.0, 0.0, 100.0, 100.0), "bob": (100.0, 0.0, 200.0, 100.0)}
+    for places in (PLACES, pixels, {"alice": Image.fromarray(left), "bob": ~left}):
         assert [str(one) for one in check(image, PHOTOS, places)] == [
             "<alice> swapped with <bob> (ID 1.00)",
             "<bob> swapped with <alice> (ID 1.00)",

@@ -16,11 +16,11 @@ from torch import Tensor
 from onephoto.backbone.attention import learning_attention
 from onephoto.backbone.load import Backbone, load_backbone, wrap_pipeline
 from onephoto.backbone.method import MethodSpec, WeightChange
+from onephoto.backbone.places import Region
 from onephoto.backbone.prompts import is_name, names_in
 from onephoto.backbone.use import People
 from onephoto.backbone.use import use as hooked
 from onephoto.backbone.weights import shifted
-from onephoto.core.regions import Box
 from onephoto.core.tokens import TokenTable
 from onephoto.errors import SettingError
 from onephoto.generate.attend import Attended, attend
@@ -251,11 +251,12 @@ def _people(
 def generate(
     model: Any, text: str, identities: Sequence[IdentityFile | str | Path], *, seeds: Sequence[int] = (0,),
     settings: DrawSettings | None = None, strengths: Mapping[str, float] | None = None,
-    regions: Mapping[str, Box] | None = None, faces: Faces | None = None,
+    regions: Mapping[str, Region] | None = None, faces: Faces | None = None,
 ) -> list[Image.Image]:  # fmt: skip
     """One picture for each seed, with the people that the text names as "<name>"; model: see `backbone_of`.
 
-    regions: {name: (left, top, right, bottom)} in shares of the picture or pixels. faces: how small ones are redrawn.
+    regions: {name: (left, top, right, bottom)} in shares of the picture or pixels, or masks, white where the person may
+    be: pictures, their files, or (H, W) numbers. faces: how small ones are redrawn.
     """
     backbone, settings = backbone_of(model), settings or DrawSettings()
     with _people(backbone, text, identities, strengths) as (tables, classes):

@@ -16,13 +16,11 @@ from diffusers.models.attention_processor import Attention
 from torch import Tensor, nn
 
 from onephoto.core.packing import Routing, packed_length, select, unpack
-from onephoto.core.regions import region_bias
+from onephoto.core.regions import place_sizes, region_bias
 from onephoto.core.stages import stage_index
 from onephoto.errors import ModelError
 
 PARTS = ("down_blocks", "mid_block", "up_blocks")
-PLACED = 6
-"""Channels behind a picked prompt whose words have places: a token's box, the latent's height and width."""
 
 
 @dataclass(frozen=True)
@@ -80,10 +78,10 @@ def conditioned(
 
     Any other prompt passes untouched. Timesteps may be numbers, 0-dimensional, (B,), whole or fractional. Inside the
     model what K and V are made of lie side by side as channels, (B, L, 2 N C), so the prompt keeps its length there;
-    a token's box and the latent's height and width follow, where words have places.
+    a token's place and the latent's height and width follow, where words have places.
     """
     columns = range(len(layers) if routing.key.shape[1] > 1 else 1)
-    projections = Projections(layers, parts=2 * len(columns))
+    projections = Projections(layers, parts=2 * len(columns), length=length)
     unet = uncompiled(unet)
     names = [name for name in inspect.signature(type(unet).forward).parameters if name != "self"]
 
@@ -97,11 +95,11 @@ def conditioned(
             projections.follow()
         t = torch.as_tensor(given["timestep"], device=embeds.device).reshape(-1).expand(len(embeds))
         stage = stage_index(t, routing.num_stages, num_timesteps)
-        tables, (contexts, boxes) = routing.to(embeds.device), unpack(embeds, num_contexts, own)
+        tables, (contexts, places) = routing.to(embeds.device), unpack(embeds, num_contexts, own, length)
         parts = [part for column in columns for part in select(contexts, tables, stage, column)]
-        if boxes is not None:
-            sides = [torch.full_like(boxes[..., :1], side) for side in given["sample"].shape[-2:]]
-            parts += [boxes, *sides]
+        if places is not None:
+            sides = [torch.full_like(places[..., :1], side) for side in given["sample"].shape[-2:]]
+            parts += [places, *sides]
         return (), given | {"encoder_hidden_states": torch.cat(parts, dim=-1)}
 
     handle = unet.register_forward_pre_hook(pick, with_kwargs=True)
@@ -116,8 +114,8 @@ def conditioned(
 class Projections:
     """The hooks that hand each `to_k` and `to_v` of a model its own part of the channels of a picked prompt."""
 
-    def __init__(self, layers: Sequence[CrossAttentionLayer], *, parts: int):
-        self.layers, self.parts = layers, parts
+    def __init__(self, layers: Sequence[CrossAttentionLayer], *, parts: int, length: int):
+        self.layers, self.parts, self.length = layers, parts, length
         self.handles: dict[tuple[int, str], tuple[nn.Module, Any]] = {}
 
     def follow(self) -> None:
@@ -129,7 +127,9 @@ class Projections:
             if getattr(layer.module, "fused_projections", False):
                 raise ModelError("the model's K and V projections are fused; call pipe.unfuse_qkv_projections() first")
             if (number, "") not in self.handles:
-                hook = layer.module.register_forward_pre_hook(_keeping(layer, self.parts), with_kwargs=True)
+                hook = layer.module.register_forward_pre_hook(
+                    _keeping(layer, self.parts, self.length), with_kwargs=True
+                )
                 self.handles[number, ""] = (layer.module, hook)
             for side, name in enumerate(("to_k", "to_v")):
                 linear = getattr(layer.module, name)
@@ -139,7 +139,7 @@ class Projections:
                 if handle is not None:
                     handle.remove()
                 part = (2 * number + side) % self.parts
-                hook = linear.register_forward_pre_hook(_taking(part, self.parts, layer.width))
+                hook = linear.register_forward_pre_hook(_taking(part, self.parts, layer.width, self.length))
                 self.handles[number, name] = (linear, hook)
 
     def release(self) -> None:
@@ -149,29 +149,38 @@ class Projections:
         self.handles.clear()
 
 
-def _taking(part: int, parts: int, width: int) -> Callable[[nn.Module, tuple], tuple | None]:
+def _placed(length: int) -> tuple[int, ...]:
+    """Channels behind a picked prompt whose words have places: a token's place, the latent's height and width."""
+    return tuple(size + 2 for size in place_sizes(length))
+
+
+def _taking(part: int, parts: int, width: int, length: int) -> Callable[[nn.Module, tuple], tuple | None]:
     """A hook that hands its linear layer one of a picked prompt's parts; a prompt of the plain width passes."""
+    known = {parts * width + more for more in (0, *_placed(length))}
 
     def take(module: nn.Module, args: tuple) -> tuple | None:
-        if args[0].shape[-1] not in (parts * width, parts * width + PLACED):
+        if args[0].shape[-1] not in known:
             return None
         return (args[0][..., part * width : (part + 1) * width], *args[1:])
 
     return take
 
 
-def _keeping(layer: CrossAttentionLayer, parts: int) -> Callable[[nn.Module, tuple, dict], tuple[tuple, dict] | None]:
+def _keeping(
+    layer: CrossAttentionLayer, parts: int, length: int
+) -> Callable[[nn.Module, tuple, dict], tuple[tuple, dict] | None]:
     """A hook that keeps the words of a picked prompt to their places: an ordinary attention mask."""
+    begin = parts * layer.width
 
     def keep(module: nn.Module, args: tuple, kwargs: dict) -> tuple[tuple, dict] | None:
         states = kwargs.get("encoder_hidden_states")
         prompt = states[0] if isinstance(states, tuple) else states  # IP-Adapter's own tokens come second
-        if prompt is None or prompt.shape[-1] != parts * layer.width + PLACED:
+        if prompt is None or prompt.shape[-1] - begin not in _placed(length):
             return None
-        boxes, sides = prompt[..., -PLACED:-2], prompt[:, :1, -2:].long()
+        places, sides = prompt[..., begin:-2], prompt[:, :1, -2:].long()
         # Each level halves its map and rounds up.
         height, width = (-(-side // layer.factor) for side in sides.split(1, dim=-1))
-        bias = region_bias(boxes, height, width, args[0].shape[1]).to(args[0].dtype)
+        bias = region_bias(places, height, width, args[0].shape[1], length=length).to(args[0].dtype)
         mask = kwargs.get("attention_mask")
         return args, kwargs | {"attention_mask": bias if mask is None else bias + mask}
 

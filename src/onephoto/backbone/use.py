@@ -10,9 +10,10 @@ from torch import Tensor
 
 from onephoto.backbone.hooks import compiled_anew, conditioned, cross_attention_layers
 from onephoto.backbone.load import Backbone, wrap_pipeline
+from onephoto.backbone.places import Region, places_of
 from onephoto.backbone.prompts import Choice, combinations, encode_choices, is_name, names_in
 from onephoto.core.packing import Routing, pack
-from onephoto.core.regions import REST, WHOLE, Box, token_boxes
+from onephoto.core.regions import REST, WHOLE, Mask, Place, token_places
 from onephoto.core.tokens import TokenTable
 from onephoto.errors import PromptError
 
@@ -34,23 +35,25 @@ class People:
     @torch.no_grad()
     def prompt(
         self, text: str, negative_prompt: str | None = None, *, clip_skip: int | None = None,
-        regions: Mapping[str, Box] | None = None,
+        regions: Mapping[str, Region] | None = None,
     ) -> dict[str, Tensor]:  # fmt: skip
         """Arguments for the pipeline's call: prompt and negative prompt packed alike, and SDXL's pooled ones.
 
         As in diffusers, SDXL takes zeros for no negative prompt, which is not the same as an empty one.
-        regions: {name: (left, top, right, bottom)} in shares of the picture: there alone is that person drawn. Each
-        box reads a prompt of its own, in which whoever has another box is left to the class word: the words after a
-        name have read it, so it is not enough to hide the name's own tokens.
-        Raises PromptError for a region of somebody whom the prompt does not name. Without its `with` block a packed
-        prompt makes no picture: its mark is not a number, and spreads.
+        regions: {name: place}, (left, top, right, bottom) in shares of the picture, or a mask, white in the picture's
+        proportions (see `places.Region`): there alone is that person drawn. Each place reads a prompt of its own, in
+        which whoever has another one is left to the class word: the words after a name have read it, so it is not
+        enough to hide the name's own tokens.
+        Raises PromptError for a region of somebody whom the prompt does not name, or that is none. Without its `with`
+        block a packed prompt makes no picture: its mark is not a number, and spreads.
         """
-        regions = _checked(text, {name.lower(): box for name, box in (regions or {}).items()})
-        views = _views(regions)
+        places = _checked(text, {name.lower(): place for name, place in places_of(regions or {}).items()})
+        views = _views(places)
+        masked = any(isinstance(place, Mask) for place in views)
         arguments = {}
         for key, words in (("", text), ("negative_", negative_prompt)):
-            # What a picture shall not show it shall show nowhere, so there everybody's box is the whole.
-            hidden = [set()] if key else [regions.keys() - shown for shown in views.values()]
+            # What a picture shall not show it shall show nowhere, so there everybody's place is the whole.
+            hidden = [set()] if key else [places.keys() - shown for shown in views.values()]
             seen = []
             # Not in a function of its own: the warning of words cut off counts the calls up to the user's line.
             for others in hidden:
@@ -60,11 +63,11 @@ class People:
                         routing=self.routing, clip_skip=clip_skip,
                     )
                 )  # fmt: skip
-            places = [WHOLE] * len(views) if key else list(views)
+            seen_in = [WHOLE] * len(views) if key else list(views)
             contexts = torch.cat([one.contexts for one in seen], dim=1).repeat(1, len(views) // len(seen), 1)
-            boxes = token_boxes(self.backbone.max_length, places)[None] if regions else None
+            where = token_places(self.backbone.max_length, seen_in, masked=masked)[None] if places else None
             factor = 0 if words is None and self._zero_negative else 1
-            arguments[f"{key}prompt_embeds"] = pack(factor * contexts.to(self.backbone.dtype)[None], boxes)
+            arguments[f"{key}prompt_embeds"] = pack(factor * contexts.to(self.backbone.dtype)[None], where)
             if seen[0].pooled is not None:
                 arguments[f"{key}pooled_prompt_embeds"] = factor * seen[0].pooled[None].to(self.backbone.dtype)
         return arguments
@@ -77,26 +80,28 @@ class People:
         }
 
 
-def _views(regions: Mapping[str, Box]) -> dict[Box, set[str]]:
-    """By box those of the people with regions who are seen there, nobody in the rest; one view of all without any."""
-    if not regions:
+def _views(places: Mapping[str, Place]) -> dict[Place, set[str]]:
+    """By place those of the people with one who are seen there, nobody in the rest; one view of all without any."""
+    if not places:
         return {WHOLE: set()}
-    views: dict[Box, set[str]] = {}
-    for name, (left, top, right, bottom) in regions.items():
-        views.setdefault((left, top, right, bottom), set()).add(name)
+    views: dict[Place, set[str]] = {}
+    for name, place in places.items():
+        views.setdefault(place, set()).add(name)
     return views | {REST: set()}
 
 
-def _checked(text: str, regions: Mapping[str, Box]) -> Mapping[str, Box]:
-    """Regions that make sense for a prompt."""
-    for name, box in regions.items():
+def _checked(text: str, places: Mapping[str, Place]) -> Mapping[str, Place]:
+    """Places that make sense for a prompt."""
+    for name, place in places.items():
         if name not in names_in(text):
             raise PromptError(f"a region is given for <{name}>, whom the prompt does not name")
-        if not (0 <= box[0] < box[2] <= 1 and 0 <= box[1] < box[3] <= 1):
+        if isinstance(place, Mask):
+            continue
+        if not (0 <= place[0] < place[2] <= 1 and 0 <= place[1] < place[3] <= 1):
             raise PromptError(
                 f"the region of <{name}> is not left,top,right,bottom within the picture, in shares of it"
             )
-    return regions
+    return places
 
 
 @contextmanager

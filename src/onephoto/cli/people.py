@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from onephoto.cli.each import finish, learn_each, prepared
-from onephoto.cli.places import checked, photos_of, regions_of, strengths_of
+from onephoto.cli.places import checked, opened, photos_of, plain, regions_of, strengths_of
 from onephoto.cli.sittings import one_sitting, sittings_of_each
 from onephoto.errors import SettingError
 from onephoto.methods import get_method, method_names
@@ -122,7 +122,10 @@ def generate(
     negative: Negative = "",
     size: Annotated[int | None, typer.Option(help="Side in pixels.")] = None,
     region: Annotated[
-        list[str] | None, typer.Option(help="NAME=left,top,right,bottom: a place, in shares of the picture or pixels.")
+        list[str] | None,
+        typer.Option(
+            help="NAME=left,top,right,bottom, in shares or pixels, or NAME=MASK.png: where that person may be."
+        ),
     ] = None,
     check: Annotated[
         list[str] | None, typer.Option(help="NAME=PHOTO: say whether that person is there, missing, blended, swapped.")
@@ -145,7 +148,8 @@ def generate(
     from onephoto.look.sheet import contact_sheet
 
     settings = DrawSettings(steps=steps, guidance=guidance, sampler=sampler, size=size, negative_prompt=negative)
-    strengths, regions, photos = strengths_of(strength), regions_of(region), photos_of(check)
+    strengths, given, photos = strengths_of(strength), regions_of(region), photos_of(check)
+    regions = opened(given)
     people = _identities(identity)
     backbone = loaded(model, device, dtype)
     seeds, faces = range(seed, seed + count), Faces() if refine_faces else None
@@ -154,7 +158,7 @@ def generate(
             backbone, prompt, people, seeds=seeds, settings=settings, strengths=strengths, regions=regions, faces=faces
         )
     out.mkdir(parents=True, exist_ok=True)
-    facts = _facts(prompt, backbone, people, settings) | {"strengths": strengths, "regions": regions}
+    facts = _facts(prompt, backbone, people, settings) | {"strengths": strengths, "regions": plain(given)}
     facts |= {"refined_faces": asdict(faces)} if faces else {}
     for number, image in zip(seeds, images, strict=True):
         found = [str(finding) for finding in checked(image, photos, regions)]

@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from onephoto.core.regions import place_sizes
+
 
 @dataclass(frozen=True)
 class Routing:
@@ -33,38 +35,50 @@ class Routing:
         return Routing(self.key.to(device), self.value.to(device))
 
 
-def pack(contexts: Tensor, boxes: Tensor | None = None, *, mark: float = math.nan) -> Tensor:
+def pack(contexts: Tensor, places: Tensor | None = None, *, mark: float = math.nan) -> Tensor:
     """Contexts (B, U, L, C) as one prompt tensor (B, U * L + 1 + R, C); row U * L holds the mark in every channel.
 
-    boxes, if any, are the place of each prompt token in the picture, (B, L, 4), as `core.regions` has them; they take
+    places, if any, are the place of each prompt token in the picture, (B, L, n), as `core.regions` has them; they take
     the last R rows.
     """
     batch, _, _, width = contexts.shape
     rows = [contexts.flatten(1, 2), contexts.new_full((batch, 1, width), mark)]
-    if boxes is not None:
-        numbers = boxes.to(contexts).flatten(1)
+    if places is not None:
+        numbers = places.to(contexts).flatten(1)
         rows.append(functional.pad(numbers, (0, -numbers.shape[1] % width)).unflatten(1, (-1, width)))
     return torch.cat(rows, dim=1)
 
 
-def unpack(packed: Tensor, num_contexts: int, length: int) -> tuple[Tensor, Tensor | None]:
-    """The contexts again, (B, U, L, C), and the boxes, (B, L, 4) or None, where num_contexts is U and length L."""
+def unpack(packed: Tensor, num_contexts: int, length: int, own: int | None = None) -> tuple[Tensor, Tensor | None]:
+    """The contexts again, (B, U, L, C), and the places, (B, L, n) or None, of U contexts.
+
+    `length` is L, `own` that of one of several prompts that lie side by side in it; L too unless given.
+    """
     contexts, rest = packed[:, : num_contexts * length], packed[:, num_contexts * length + 1 :]
-    boxes = rest.flatten(1)[:, : 4 * length].unflatten(1, (length, 4)) if rest.shape[1] else None
-    return contexts.unflatten(1, (-1, length)), boxes
+    contexts = contexts.unflatten(1, (-1, length))
+    if not rest.shape[1]:
+        return contexts, None
+    rows = [(size, _rows(size * length, packed.shape[2])) for size in place_sizes(own or length)]
+    size = next(size for size, number in rows if number == rest.shape[1])
+    return contexts, rest.flatten(1)[:, : size * length].unflatten(1, (length, size))
 
 
 def packed_length(embeds: Tensor, num_contexts: int, length: int) -> int:
-    """L of a prompt tensor (B, rows, C) of U packed contexts, with boxes or without: `length`, or as many times that as
-    prompts lie side by side in it; 0 for any other prompt. No value is read.
+    """L of a prompt tensor (B, rows, C) of U packed contexts, with places or without: `length`, or as many times that
+    as prompts lie side by side in it; 0 for any other prompt. No value is read.
     """
     if embeds.ndim != 3:
         return 0
     rows, width = embeds.shape[1:]
     for own in range(length, rows // num_contexts + 1, length):
-        if rows - num_contexts * own in (1, 1 + -(-4 * own // width)):
+        if rows - num_contexts * own - 1 in (0, *(_rows(size * own, width) for size in place_sizes(length))):
             return own
     return 0
+
+
+def _rows(numbers: int, width: int) -> int:
+    """Rows of this width that so many numbers take."""
+    return -(-numbers // width)
 
 
 def select(contexts: Tensor, routing: Routing, stage: Tensor, layer: int) -> tuple[Tensor, Tensor]:

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from onephoto.core.regions import Box, in_shares, meets
+from onephoto.backbone.places import Region, places_of
+from onephoto.core.regions import Place, in_shares, meets
 from onephoto.errors import PhotoError
 from onephoto.evaluate.metrics import assigned
 
@@ -46,15 +47,15 @@ class Finding:
 
 
 def check(
-    image: Image.Image, photos: Mapping[str, Vector], regions: Mapping[str, Box] | None = None
+    image: Image.Image, photos: Mapping[str, Vector], regions: Mapping[str, Region] | None = None
 ) -> list[Finding]:  # fmt: skip
-    """Who of the people of these face vectors is in a picture; regions, in shares or pixels, are their places.
+    """Who of the people of these face vectors is in a picture; regions, boxes or masks, are their places.
 
-    Raises PhotoError where there is no face detector.
+    Raises PhotoError where there is no face detector, PromptError for a mask that is none.
     """
     from onephoto.identity.faces import known_faces
 
-    places = {name: in_shares(box, *image.size) for name, box in (regions or {}).items()}
+    places = places_of(regions or {}, image.size)
     faces = []
     for face, vector in known_faces(image):
         left, top, right, bottom = in_shares(tuple(map(float, face.box)), *image.size)
@@ -62,7 +63,7 @@ def check(
     return findings(photos, faces, places)
 
 
-def findings(photos: Mapping[str, Vector], faces: Sequence[Seen], places: Mapping[str, Box]) -> list[Finding]:
+def findings(photos: Mapping[str, Vector], faces: Sequence[Seen], places: Mapping[str, Place]) -> list[Finding]:
     """The verdict on each person, from the faces of a picture and the places that people should have.
 
     Faces go to people such that all are likest. A person is missing whose face is farther than SAME; blended whose face
@@ -74,7 +75,7 @@ def findings(photos: Mapping[str, Vector], faces: Sequence[Seen], places: Mappin
     return [_finding(name, None if place is None else faces[place], photos, places) for name, place in owners.items()]
 
 
-def _finding(name: str, face: Seen | None, photos: Mapping[str, Vector], places: Mapping[str, Box]) -> Finding:
+def _finding(name: str, face: Seen | None, photos: Mapping[str, Vector], places: Mapping[str, Place]) -> Finding:
     if face is None:
         return Finding(name, "missing", 0.0)
     distance = float(np.linalg.norm(face.vector - photos[name]))

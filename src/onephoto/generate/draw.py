@@ -9,8 +9,8 @@ import torch
 from PIL import Image
 
 from onephoto.backbone.load import Backbone
+from onephoto.backbone.places import Region, places_of
 from onephoto.backbone.use import use
-from onephoto.core.regions import Box, in_shares
 from onephoto.core.tokens import TokenTable
 from onephoto.errors import ModelError, SettingError
 from onephoto.generate.samplers import sampler
@@ -45,17 +45,17 @@ def draw(
     classes: Mapping[str, str],
     seeds: Sequence[int],
     settings: DrawSettings,
-    regions: Mapping[str, Box] | None = None,
+    regions: Mapping[str, Region] | None = None,
 ) -> list[Image.Image]:
     """One picture for each seed; a seed gives the same picture alone and in a batch, but for rounding.
 
-    tables: {name: TokenTable}, classes: {name: class word}, regions: {name: its place, in shares or in pixels}. Raises
+    tables: {name: TokenTable}, classes: {name: class word}, regions: {name: its place, a box or a mask}. Raises
     PromptError for a name that is in neither, and ModelError for pictures that are not numbers.
     """
     pipe, side = backbone.pipeline, settings.size or backbone.image_size
-    shares = {name: in_shares(box, side, side) for name, box in (regions or {}).items()}
+    places = places_of(regions or {}, (side, side))
     with use(pipe, tables, classes) as people, sampler(pipe, settings.sampler):
-        prompt = people.prompt(text, settings.negative_prompt or None, clip_skip=settings.clip_skip, regions=shares)
+        prompt = people.prompt(text, settings.negative_prompt or None, clip_skip=settings.clip_skip, regions=places)
         return pictures(pipe, **prompt, **call_arguments(backbone, settings, seeds))
 
 

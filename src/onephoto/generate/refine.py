@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from onephoto.backbone.load import Backbone
+from onephoto.backbone.places import Region, places_of
 from onephoto.backbone.prompts import PSEUDO_WORD, names_in
 from onephoto.backbone.use import use
-from onephoto.core.regions import Box, in_shares, meets
+from onephoto.core.regions import Place, meets
 from onephoto.core.tokens import TokenTable
 from onephoto.errors import SettingError
 from onephoto.generate.draw import DrawSettings, draw, pictures
@@ -44,7 +45,8 @@ class Faces:
 
 def draw_refined(
     backbone: Backbone, text: str, tables: Mapping[str, TokenTable], *, classes: Mapping[str, str],
-    seeds: Sequence[int], settings: DrawSettings, regions: Mapping[str, Box] | None = None, faces: Faces | None = None,
+    seeds: Sequence[int], settings: DrawSettings, regions: Mapping[str, Region] | None = None,
+    faces: Faces | None = None,
 ) -> list[Image.Image]:  # fmt: skip
     """The pictures of `draw`, the small faces in each drawn again as `faces` has it; none are where that is None."""
     images = draw(backbone, text, tables, classes=classes, seeds=seeds, settings=settings, regions=regions)
@@ -60,7 +62,7 @@ def draw_refined(
 
 def refined(
     backbone: Backbone, image: Image.Image, text: str, tables: Mapping[str, TokenTable], *, classes: Mapping[str, str],
-    seed: int, settings: DrawSettings, regions: Mapping[str, Box] | None = None, faces: Faces | None = None,
+    seed: int, settings: DrawSettings, regions: Mapping[str, Region] | None = None, faces: Faces | None = None,
 ) -> Image.Image:  # fmt: skip
     """A picture of this prompt with its small faces drawn again; outside the squares around them no pixel changes.
 
@@ -68,7 +70,7 @@ def refined(
     be known is left as it is. Raises PhotoError where there is no face detector.
     """
     faces = faces or Faces()
-    places = {name: in_shares(box, *image.size) for name, box in (regions or {}).items()}
+    places = places_of(regions or {}, image.size)
     for number, face in enumerate(detect_faces(image)):
         words = face_text(text, classes, places, _middle(face.box, image.size))
         if words is None or face.box[3] - face.box[1] > faces.largest * backbone.image_size:
@@ -84,7 +86,7 @@ def refined(
 
 
 def face_text(
-    text: str, classes: Mapping[str, str], places: Mapping[str, Box], middle: tuple[float, float]
+    text: str, classes: Mapping[str, str], places: Mapping[str, Place], middle: tuple[float, float]
 ) -> str | None:
     """The prompt for the face at this point (shares of the picture), of which everybody but its owner is left to the
     class word; None where it may be any of several people.

@@ -1,7 +1,7 @@
 """A Stable Diffusion model of any family as one frozen `Backbone`."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -25,6 +25,11 @@ __all__ = ["Backbone", "CrossAttentionLayer", "load_backbone", "wrap_pipeline"]
 EMBEDDED = ("mini", "mini-xl")
 """The embedded models: Stable Diffusion 1.x's format, and Stable Diffusion XL's."""
 FINGERPRINT_ROWS = 64
+HUB_CONFIGURATIONS = {
+    "sd1": "stable-diffusion-v1-5/stable-diffusion-v1-5", "sd2": "stabilityai/stable-diffusion-2-1",
+    "sdxl": "stabilityai/stable-diffusion-xl-base-1.0",
+}  # fmt: skip
+"""Where diffusers has the configuration of checkpoints in the original layout from, as its loader names them."""
 
 
 @dataclass(frozen=True)
@@ -298,13 +303,39 @@ def _from_file(path: Path, options: Mapping[str, Any]) -> Any:
         with safe_open(path, "pt") as tensors:
             keys = list(tensors.keys())
         refuse_checkpoint(path.name, keys)
-        xl = any(key.startswith("conditioner.embedders.1") for key in keys)
-        kind = StableDiffusionXLPipeline if xl else StableDiffusionPipeline
-        return kind.from_single_file(str(path), **options)
+        family = _layout(keys)
+        kind = StableDiffusionXLPipeline if family == "sdxl" else StableDiffusionPipeline
+        return kind.from_single_file(str(path), **options | _configuration(path, family, options["local_files_only"]))
     except SafetensorError as error:
         raise ModelError(f"{path.name}: not a whole safetensors file ({error}); download it again") from error
     except (OSError, ValueError) as error:
         first = str(error).splitlines()[0][:160]
         raise ModelError(
-            f"{path.name}: cannot be loaded ({first}); its configuration may need the network once"
+            f"{path.name}: cannot be loaded ({first}); its configuration may need the network once, or the folder "
+            f"{path.stem} beside it"
         ) from error
+
+
+def _layout(keys: Sequence[str]) -> str:
+    """The family whose original layout these names of tensors are of; Stable Diffusion 1.x unless told otherwise."""
+    if any(key.startswith("conditioner.embedders.1") for key in keys):
+        return "sdxl"
+    return "sd2" if any(key.startswith("cond_stage_model.model.") for key in keys) else "sd1"
+
+
+def _configuration(path: Path, family: str, offline: bool) -> dict[str, Any]:
+    """Where a checkpoint's configuration and tokenizers are, as diffusers takes it.
+
+    A diffusers folder beside it that is named like it, whose weights are not read; else the hub, or offline its cache.
+
+    Raises OSError where they are not, ModelError for a folder of another family.
+    """
+    folder = path.with_suffix("")
+    if (folder / "model_index.json").exists():
+        _refuse_by_index(folder)
+        return {"config": str(folder)}
+    if not offline:
+        return {}
+    from huggingface_hub import snapshot_download
+
+    return {"config": snapshot_download(HUB_CONFIGURATIONS[family], local_files_only=True)}

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from onephoto.core.attention_loss import attention_loss, attention_probs, class_mask, mask_loss
-from onephoto.core.attention_maps import merge_columns, word_maps
+from onephoto.core.attention_maps import focus_weights, merge_columns, word_maps
 
 
 def maps(*shape: int, seed: int = 0) -> Tensor:
@@ -94,3 +94,18 @@ def test_a_map_even_in_its_mask_costs_nothing_and_elsewhere_it_does() -> None:
     off = torch.tensor([[[0.2, 0.4, 0.4, 0.0]]])
     assert mask_loss([even, off], [mask, mask]).item() == pytest.approx(0.5**2 / 4 / 2)
     assert mask_loss([torch.zeros(1, 2, 4)], [mask]).item() == pytest.approx(0.5)
+
+
+@given(power=st.floats(0, 4))
+def test_focus_follows_the_finest_maps_and_keeps_the_mean(power: float) -> None:
+    fine, coarse = maps(2, 3, 16, seed=1), maps(2, 3, 4, seed=2)
+    weights = focus_weights([fine, coarse], (4, 4), power)
+    assert weights.shape == (2, 1, 4, 4)
+    torch.testing.assert_close(weights.mean(dim=(1, 2, 3)), torch.ones(2))
+    by_position = fine.mean(dim=1).reshape(2, 1, 4, 4)
+    expected = by_position.pow(power)
+    torch.testing.assert_close(weights, expected / expected.mean(dim=(-2, -1), keepdim=True))
+
+
+def test_without_power_all_positions_count_alike() -> None:
+    torch.testing.assert_close(focus_weights([maps(1, 2, 4)], (6, 6), 0), torch.ones(1, 1, 6, 6))

@@ -75,7 +75,8 @@ def study_plan(
 def _drawn_by(backbone: Backbone, settings: DrawSettings) -> dict[str, Any]:
     """What a plan says of the model, the drawing and the versions."""
     model = {"model": backbone.model_id, "weights": weights_digest(backbone)}
-    return {**model, "drawing": asdict(settings), "versions": versions()}
+    numbers = {"dtype": str(backbone.dtype).removeprefix("torch.")}
+    return {**model, "drawing": asdict(settings), "versions": versions() | numbers}
 
 
 def shown_as(backbone: Backbone, identity: IdentityFile, shown: str) -> IdentityFile:

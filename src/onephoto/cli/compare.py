@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from onephoto.cli.people import Device, Guidance, Model, Steps, loaded, quiet
+from onephoto.cli.people import Device, Guidance, Model, Precision, Steps, loaded, quiet
 
 if TYPE_CHECKING:
     from onephoto.backbone.load import Backbone
@@ -56,6 +56,7 @@ def compare(
     guidance: Guidance = 5.0,
     seed: int = 0,
     device: Device = "cpu",
+    dtype: Precision = "float32",
 ) -> None:
     """Learn the same people by every method, draw the same prompts with the same seeds, measure, and write a page."""
     if not report_only:
@@ -66,7 +67,7 @@ def compare(
         from onephoto.methods import method_names
 
         words = words or words_of(model)
-        backbone, judges = opened(model, device, words=words, clip=clip)
+        backbone, judges = opened(model, device, dtype, words=words, clip=clip)
         plan = comparison.compare_plan(
             backbone, (method or method_names())[: QUICK_METHODS if quick else None],
             settings=DrawSettings(steps=steps, guidance=guidance), **names_of(judges), words=words,
@@ -89,7 +90,9 @@ def words_of(model: str) -> str:
     return WORLD if model in EMBEDDED else REAL
 
 
-def opened(model: str, device: str, *, words: str = "world", clip: str | None = None) -> "tuple[Backbone, Judges]":
+def opened(
+    model: str, device: str, dtype: str, *, words: str = "world", clip: str | None = None
+) -> "tuple[Backbone, Judges]":
     """The model, and who judges: prompts CLIP for real words, else the world's judge; faces the world's, if there."""
     from onephoto.evaluate.clip_judge import USUAL_CLIP, load_clip_judge
     from onephoto.evaluate.face_judge import shipped_face_judge
@@ -98,7 +101,7 @@ def opened(model: str, device: str, *, words: str = "world", clip: str | None = 
     from onephoto.evaluate.prompt_sets import REAL
 
     judge = load_clip_judge(clip or USUAL_CLIP, device=device) if words == REAL else load_judge()
-    return loaded(model, device, "float32"), Judges(prompt=judge, faces=shipped_face_judge())
+    return loaded(model, device, dtype), Judges(prompt=judge, faces=shipped_face_judge())
 
 
 def names_of(judges: "Judges") -> dict[str, str]:

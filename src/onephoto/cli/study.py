@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from onephoto.cli.compare import asked, carried_out, names_of, opened, tables
-from onephoto.cli.people import Device, Guidance, Model, Steps, quiet
+from onephoto.cli.people import Device, Guidance, Model, Precision, Steps, quiet
 from onephoto.errors import OnephotoError
 
 
@@ -24,6 +24,7 @@ def study(
     guidance: Guidance = 5.0,
     seed: int = 0,
     device: Device = "cpu",
+    dtype: Precision = "float32",
 ) -> None:
     """Learn and draw variants of our method, and say in a page what came out."""
     from onephoto.evaluate.studies import study as found
@@ -34,7 +35,7 @@ def study(
         from onephoto import comparison
         from onephoto.generate.draw import DrawSettings
 
-        backbone, judges = opened(model, device)
+        backbone, judges = opened(model, device, dtype)
         plan = comparison.study_plan(
             backbone, question, settings=DrawSettings(steps=steps, guidance=guidance), **names_of(judges),
             people=tuple(range(first, first + people)), prompts_each=prompts, seed=seed, **asked(),
@@ -60,6 +61,7 @@ def tune(
     guidance: Guidance = 5.0,
     seed: int = 0,
     device: Device = "cpu",
+    dtype: Precision = "float32",
 ) -> None:
     """Try a method with other steps and learning rates on development people, and write the best to tuned.toml."""
     quiet()
@@ -71,7 +73,7 @@ def tune(
     from onephoto.evaluate.tuning import fits, forget, seconds_spent, spend, write_choice
     from onephoto.generate.draw import DrawSettings
 
-    backbone, judges = opened(model, device)
+    backbone, judges = opened(model, device, dtype)
     plan = comparison.tuning_plan(
         backbone, method, settings=DrawSettings(steps=steps, guidance=guidance), **names_of(judges),
         people=tuple(range(first, first + people)), prompts_total=prompts, seed=seed, **asked(),

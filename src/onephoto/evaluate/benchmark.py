@@ -201,13 +201,13 @@ def _looked_at(
     word = plan.subject_of(person).split()[-1] if variant.method == BASE else f"<{NAMES[0]}>"
     place = next((number for number, word_ in enumerate(seen.words) if word_.text == word), 0)
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial.npz")
+    partial = path.with_suffix(f".{os.getpid()}.partial.npz")
     np.savez_compressed(partial, image=np.asarray(seen.image), map=np.asarray(seen.maps[place], np.float32))
     os.replace(partial, path)
 
 
 def _save_picture(image: Image.Image, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
+    partial = path.with_suffix(f".{os.getpid()}.partial")
     image.save(partial, format="png")
     os.replace(partial, path)

@@ -38,13 +38,19 @@ NAMES = "names"
 class Pass:
     """What a pass through the U-Net says of one person's batch.
 
-    L_denoise, the batch, the prompt's words, and queries and keys of the layers that were asked for.
+    Squared errors (B, c, h, w) float32, the batch, the prompt's words, and queries and keys of the layers that were
+    asked for.
     """
 
-    denoising: Tensor
+    errors: Tensor
     batch: Batch
     words: tuple[Word, ...]
     records: Records
+
+    @property
+    def denoising(self) -> Tensor:
+        """L_denoise."""
+        return self.errors.mean()
 
 
 class EmbeddingMethod:
@@ -86,7 +92,8 @@ class EmbeddingMethod:
 
     def losses(self, seen: Pass) -> dict[str, Tensor]:
         """L_denoise, and what a method adds to it, from a pass through the U-Net."""
-        return {"loss": seen.denoising, "denoising": seen.denoising}
+        denoising = seen.denoising
+        return {"loss": denoising, "denoising": denoising}
 
     def patched(self) -> AbstractContextManager[None]:
         """Nothing: the backbone stays as it is."""
@@ -129,7 +136,7 @@ def joint_losses(methods: Sequence[EmbeddingMethod], batches: Sequence[Batch]) -
     for method, batch in zip(methods, batches, strict=True):
         own = slice(start, start := start + len(batch.latents))
         queries, keys = ([part[own] for part in parts] for parts in (records.queries, records.keys))
-        found.append(method.losses(Pass(errors[own].mean(), batch, conditioning.words, Records(queries, keys))))
+        found.append(method.losses(Pass(errors[own], batch, conditioning.words, Records(queries, keys))))
     return found
 
 

@@ -45,6 +45,14 @@ def test_batches_repeat_with_their_generator_and_hold_the_latents() -> None:
     assert drawn == {0, 1, 2}
 
 
+def test_weights_go_with_their_latents() -> None:
+    latents = torch.arange(3.0)[:, None, None, None].expand(3, 4, 2, 2)
+    options = {"batch_size": 5, "num_stages": 5, "num_timesteps": 1000}
+    batch = batch_drawer(latents, weights=latents[:, :1], **options)(0, seeded())
+    assert batch.weights is not None and torch.equal(batch.weights, batch.latents[:, :1])
+    assert batch_drawer(latents, **options)(0, seeded()).weights is None
+
+
 def test_more_stages_than_timesteps_are_refused() -> None:
     with pytest.raises(SettingError, match="11 stages"):
         batch_drawer(torch.zeros(1, 4, 2, 2), batch_size=1, num_stages=11, num_timesteps=10)

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from onephoto.backbone.hooks import Records
 from onephoto.backbone.load import Backbone
 from onephoto.backbone.method import Batch
 from onephoto.core.attention_loss import attention_loss
+from onephoto.core.attention_maps import focus_weights
 from onephoto.errors import IdentityFileError, SettingError
 from onephoto.learn import checkpoint
 from onephoto.learn.data import batch_drawer, encode_photos
@@ -113,17 +115,32 @@ def test_without_weight_nothing_is_recorded(backbone: Backbone, monkeypatch: pyt
         raise AssertionError("recording")
 
     monkeypatch.setattr(sefi, "project_keys", refuse)
-    assert learner(backbone, attention_weight=0, focus=0).recorded() == ()
-    losses = learner(backbone, attention_weight=0, focus=0).loss(drawn(backbone))
+    assert learner(backbone, attention_weight=0).recorded() == ()
+    losses = learner(backbone, attention_weight=0).loss(drawn(backbone))
     assert set(losses) == {"loss", "denoising"}
 
 
-def test_with_focus_errors_count_where_the_class_word_acts(backbone: Backbone) -> None:
-    even, focused = (learner(backbone, attention_weight=0, focus=power) for power in (0, 2))
-    assert even.recorded() == () and focused.recorded() != ()
-    plain, weighted = (method.loss(drawn(backbone)) for method in (even, focused))
-    assert set(weighted) == {"loss", "denoising"}
-    assert weighted["loss"].item() != plain["loss"].item()
+def test_errors_count_where_the_class_word_acts_in_the_photo(backbone: Backbone) -> None:
+    latents = drawn(backbone).latents
+    even, focused = (learner(backbone, focus_power=power) for power in (0, 2))
+    assert even.focus(latents) is None
+    weights = focused.focus(latents)
+    assert weights is not None and weights.shape == (len(latents), 1, *latents.shape[-2:])
+    torch.testing.assert_close(weights.mean(dim=(1, 2, 3)), torch.ones(len(latents)))
+    assert weights.std() > 0 and torch.equal(weights, focused.focus(latents))
+    layers = sefi.attention_layers(backbone, None)
+    word = sefi.class_map(backbone, latents[:1], focused.prompt, focused.subject, layers=layers)
+    torch.testing.assert_close(weights[0, 0], focus_weights(word, 2))
+
+
+def test_weights_of_errors_reach_the_loss(backbone: Backbone) -> None:
+    method, batch = learner(backbone, attention_weight=0), drawn(backbone)
+    ones = torch.ones(len(batch.latents), 1, *batch.latents.shape[-2:])
+    plain, counted, none = (
+        method.loss(replace(batch, weights=weights))["loss"] for weights in (None, ones, torch.zeros_like(ones))
+    )
+    torch.testing.assert_close(plain, counted)
+    assert none.item() == 0 and plain.item() > 0
 
 
 def test_presets_are_settings_and_the_default_is_none() -> None:
@@ -131,13 +148,9 @@ def test_presets_are_settings_and_the_default_is_none() -> None:
     fast, paper = (SefiSettings(**sefi.SPEC.preset(name)) for name in ("fast", "paper"))
     assert fast.steps < SefiSettings().steps
     assert (paper.num_stages, paper.attention_weight, paper.attention_words) == (5, 0.003, "all")
-    assert paper.focus == 0 and paper.start is None
+    assert paper.focus_power == 0 and paper.start is None
     with pytest.raises(SettingError, match="no preset 'slow'; it has default, paper, fast"):
         sefi.SPEC.preset("slow")
-
-
-def face_wise(anchor: Anchor, records: Records, word: int) -> torch.Tensor:
-    return face_wise_loss(*sefi.paired_maps(anchor, records, [word], detach_queries=False), word)
 
 
 def test_a_class_word_of_two_tokens_meets_one_column() -> None:
@@ -150,14 +163,14 @@ def test_a_class_word_of_two_tokens_meets_one_column() -> None:
     target_key[0, 0, 2] = class_key[0, 0, 3] = torch.tensor([0, 0, 0, 1.0])
     anchor = Anchor((), (class_key,), 2)
     records = Records([query], [target_key])
-    assert face_wise(anchor, records, 1).item() == pytest.approx(0, abs=1e-6)
-    assert face_wise(Anchor((), (class_key,), 1), records, 1).item() > 10
+    assert face_wise_loss(anchor, records, [1], detach_queries=False).item() == pytest.approx(0, abs=1e-6)
+    assert face_wise_loss(Anchor((), (class_key,), 1), records, [1], detach_queries=False).item() > 10
 
 
 def test_the_attention_loss_of_equal_lengths_is_the_plain_one() -> None:
     query, key, anchor_key = (torch.randn(2, 3, n, 8, generator=seeded(n)) for n in (16, 6, 6))
     maps = [(query @ keys.transpose(-1, -2) / 8**0.5).softmax(dim=-1) for keys in (key, anchor_key)]
-    loss = face_wise(Anchor((), (anchor_key,), 1), Records([query], [key]), 3)
+    loss = face_wise_loss(Anchor((), (anchor_key,), 1), Records([query], [key]), [3], detach_queries=False)
     torch.testing.assert_close(loss, attention_loss(maps[:1], maps[1:]))
 
 
@@ -213,7 +226,7 @@ def test_layers_are_chosen_by_factor(backbone: Backbone) -> None:
         {"num_stages": 0},
         {"steps": 0},
         {"attention_weight": -1},
-        {"focus": -1},
+        {"focus_power": -1},
         {"prompt": "a photo"},
         {"attention_words": "some"},
     ],
@@ -228,7 +241,7 @@ def test_losses_on_the_subject_ask_less_than_the_one_on_all_words() -> None:
     anchor, records = Anchor((), (anchor_key,), 1), Records([query], [key])
     maps, anchors = sefi.paired_maps(anchor, records, [3], detach_queries=False)
     squares = 256 * (maps[0] - anchors[0]).square().mean(dim=(0, 1, 2))
-    losses = {name: loss(maps, anchors, 3) for name, loss in sefi.LOSSES.items()}
+    losses = {name: loss(anchor, records, [3], detach_queries=False) for name, loss in sefi.LOSSES.items()}
     torch.testing.assert_close(losses["all"], squares.sum())
     torch.testing.assert_close(losses["subject"], squares[3])
     by_position, anchor_map = maps[0][..., 3].mean(dim=1), anchors[0][..., 3].mean(dim=1)

@@ -88,7 +88,7 @@ class Learning:
         latents = encode_photos(backbone, photos, generator=self.generator, size=request.size, flip=self.settings.flip)
         self.draw_batch = batch_drawer(
             latents, batch_size=self.settings.batch_size, num_stages=getattr(self.settings, "num_stages", 5),
-            num_timesteps=backbone.num_timesteps,
+            num_timesteps=backbone.num_timesteps, weights=self.method.focus(latents),
         )  # fmt: skip
 
     def _resumed(self) -> State | None:

@@ -305,7 +305,8 @@ def _from_file(path: Path, options: Mapping[str, Any]) -> Any:
         refuse_checkpoint(path.name, keys)
         family = _layout(keys)
         kind = StableDiffusionXLPipeline if family == "sdxl" else StableDiffusionPipeline
-        return kind.from_single_file(str(path), **options | _configuration(path, family, options["local_files_only"]))
+        found = _configuration(path, family, options["local_files_only"])
+        return kind.from_single_file(str(path), **{**options, **found})
     except SafetensorError as error:
         raise ModelError(f"{path.name}: not a whole safetensors file ({error}); download it again") from error
     except (OSError, ValueError) as error:

@@ -14,12 +14,16 @@ from onephoto.errors import SettingError
 
 @dataclass(frozen=True)
 class Batch:
-    """What one step of learning sees: clean latents and noise (B, c, h, w), timesteps (B,), long, its number from 0."""
+    """What one step of learning sees: clean latents and noise (B, c, h, w), timesteps (B,), long, its number from 0.
+
+    weights (B, 1, h, w) say how much errors count at each position; None: all alike.
+    """
 
     latents: Tensor
     noise: Tensor
     timesteps: Tensor
     step: int = 0
+    weights: Tensor | None = None
 
 
 class Method(Protocol):
@@ -32,6 +36,9 @@ class Method(Protocol):
 
     def table(self) -> TokenTable:
         """The tokens as they stand, with gradients to the parameters."""
+
+    def focus(self, latents: Tensor) -> Tensor | None:
+        """How much errors count at each position of the photos' latents (K, c, h, w): (K, 1, h, w); None: all alike."""
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """The total as "loss" and its parts under their names ("denoising", "attention"), all scalars.

@@ -37,15 +37,7 @@ def _layer_maps(probs: Tensor, groups: Sequence[Sequence[int]], size: int) -> Te
     return functional.interpolate(words.reshape(1, -1, side, side), size=(size, size), mode="bilinear")[0]
 
 
-def focus_weights(maps: Sequence[Tensor], size: Sequence[int], power: float) -> Tensor:
-    """How much an error at each position counts: a word's map to a power, its mean 1 in each sample, a constant.
-
-    One (B, H, Q) for each layer, of squares -> (B, 1, h, w). Of these the finest are averaged, over their heads too,
-    and resized (bilinear).
-    """
-    finest = max(probs.shape[-1] for probs in maps)
-    word = torch.stack([probs.detach().float().mean(dim=1) for probs in maps if probs.shape[-1] == finest]).mean(dim=0)
-    side = isqrt(finest)
-    square = functional.interpolate(word.reshape(-1, 1, side, side), size=tuple(size), mode="bilinear")
-    weights = (square / square.mean(dim=(-2, -1), keepdim=True)).pow(power)
+def focus_weights(word_map: Tensor, power: float) -> Tensor:
+    """How much an error at each position counts: a word's map (..., h, w) to a power, with a mean of 1."""
+    weights = (word_map / word_map.mean(dim=(-2, -1), keepdim=True)).pow(power)
     return weights / weights.mean(dim=(-2, -1), keepdim=True)

@@ -81,8 +81,11 @@ def resized_to(pixels: Tensor, size: int) -> Tensor:
     return resized[0].clamp(-1, 1)
 
 
-def batch_drawer(latents: Tensor, *, batch_size: int, num_stages: int, num_timesteps: int) -> DrawBatch:
-    """Batches of the latents (K, c, h, w), each with fresh noise and timesteps that take the stages in turn.
+def batch_drawer(
+    latents: Tensor, *, batch_size: int, num_stages: int, num_timesteps: int, weights: Tensor | None = None
+) -> DrawBatch:
+    """Batches of the latents (K, c, h, w), each with fresh noise and timesteps that take the stages in turn; weights
+    (K, 1, h, w) of their errors go with them.
 
     Chance comes from a generator on the CPU wherever the latents are, so that every device sees the same run.
     """
@@ -91,9 +94,10 @@ def batch_drawer(latents: Tensor, *, batch_size: int, num_stages: int, num_times
 
     def draw_batch(step: int, generator: torch.Generator) -> Batch:
         t = stratified_timesteps(step, batch_size, generator, num_stages=num_stages, num_timesteps=num_timesteps)
-        chosen = latents[torch.randint(len(latents), (batch_size,), generator=generator).to(latents.device)]
+        places = torch.randint(len(latents), (batch_size,), generator=generator).to(latents.device)
+        chosen = latents[places]
         noise = torch.randn(chosen.shape, generator=generator).to(chosen)
-        return Batch(chosen, noise, t.to(latents.device), step)
+        return Batch(chosen, noise, t.to(latents.device), step, None if weights is None else weights[places])
 
     return draw_batch
 

@@ -38,19 +38,14 @@ NAMES = "names"
 class Pass:
     """What a pass through the U-Net says of one person's batch.
 
-    Squared errors (B, c, h, w) float32, the batch, the prompt's words, and queries and keys of the layers that were
-    asked for.
+    L_denoise with errors counted by the batch's weights, the batch, the prompt's words, and queries and keys of the
+    layers that were asked for.
     """
 
-    errors: Tensor
+    denoising: Tensor
     batch: Batch
     words: tuple[Word, ...]
     records: Records
-
-    @property
-    def denoising(self) -> Tensor:
-        """L_denoise."""
-        return self.errors.mean()
 
 
 class EmbeddingMethod:
@@ -82,6 +77,9 @@ class EmbeddingMethod:
         """The prompt to learn in, with these tokens in the word's place."""
         return encode(self.backbone, self.prompt.format(PSEUDO_WORD), {WORD: table}, classes={WORD: self.subject})
 
+    def focus(self, latents: Tensor) -> Tensor | None:
+        """All errors count alike."""
+
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """The losses of a batch, from a pass of its own."""
         return joint_losses([self], [batch])[0]
@@ -92,8 +90,7 @@ class EmbeddingMethod:
 
     def losses(self, seen: Pass) -> dict[str, Tensor]:
         """L_denoise, and what a method adds to it, from a pass through the U-Net."""
-        denoising = seen.denoising
-        return {"loss": denoising, "denoising": denoising}
+        return {"loss": seen.denoising, "denoising": seen.denoising}
 
     def patched(self) -> AbstractContextManager[None]:
         """Nothing: the backbone stays as it is."""
@@ -136,7 +133,8 @@ def joint_losses(methods: Sequence[EmbeddingMethod], batches: Sequence[Batch]) -
     for method, batch in zip(methods, batches, strict=True):
         own = slice(start, start := start + len(batch.latents))
         queries, keys = ([part[own] for part in parts] for parts in (records.queries, records.keys))
-        found.append(method.losses(Pass(errors[own], batch, conditioning.words, Records(queries, keys))))
+        counted = errors[own] if batch.weights is None else batch.weights * errors[own]
+        found.append(method.losses(Pass(counted.mean(), batch, conditioning.words, Records(queries, keys))))
     return found
 
 

@@ -7,17 +7,21 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from onephoto.backbone.hooks import Records, project_keys
+from onephoto.backbone.hooks import Records, project_keys, recording
 from onephoto.backbone.load import Backbone, CrossAttentionLayer
 from onephoto.backbone.method import Batch, MethodSpec
-from onephoto.backbone.prompts import encode_plain
+from onephoto.backbone.prompts import encode, encode_plain
 from onephoto.core.attention_loss import attention_loss, attention_probs, class_mask, mask_loss
-from onephoto.core.attention_maps import focus_weights, merge_columns
+from onephoto.core.attention_maps import focus_weights, merge_columns, word_maps
+from onephoto.core.plain import embedding_table
 from onephoto.core.stages import stage_index
 from onephoto.core.tokens import TokenModule, TokenTable, class_rows
 from onephoto.errors import IdentityFileError, SettingError
 from onephoto.methods.embedding import NAMES, EmbeddingMethod, Pass, starting_rows, token_tensors
-from onephoto.methods.recipe import PSEUDO_WORD, Recipe, by_encoder
+from onephoto.methods.recipe import PSEUDO_WORD, WORD, Recipe, by_encoder, denoising
+
+LOOKS = 20
+"""Timesteps at which a photo is looked at to see where the class word acts."""
 
 # In latents smaller than this, maps at factor 4 are too coarse to place a face in: 4 x 4 of a 16 x 16 latent.
 SMALL_LATENT = 32
@@ -31,9 +35,9 @@ class SefiSettings(Recipe):
     attention_factors, the downsampling factors against the latent of the layers whose maps enter the loss (None: 1 and
     2 on latents below 32 a side, else 2 and 4); detach_queries, which makes Q a constant in A_t, so that the attention
     loss trains K tokens only; heads, those of the self-attention module; start, where P lies: "names", at the mean of
-    the names of people that the model knows, None, at the class word, or a file of embeddings; focus, by which power
-    of the class word's map errors count, 0 for all alike, for what lies around the person is not the person; and
-    everything in Recipe.
+    the names of people that the model knows, None, at the class word, or a file of embeddings; focus_power, by which
+    power of the class word's map on the photo errors count, 0 for all alike, for what lies around the person is not the
+    person; and everything in Recipe.
 
     For comparison alone: attention_words, which words the attention loss holds to the class prompt's maps: "all", as in
     the paper, "subject", V* alone, or "mask", V* against a mask of where the class word acts; and shared_tokens, which
@@ -47,7 +51,7 @@ class SefiSettings(Recipe):
     num_stages: int = 5
     attention_weight: float = 0.003
     attention_factors: tuple[int, ...] | None = None
-    focus: float = 2.0
+    focus_power: float = 2.0
     attention_words: str = "all"
     shared_tokens: bool = False
     detach_queries: bool = False
@@ -56,8 +60,8 @@ class SefiSettings(Recipe):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.num_stages < 1 or self.attention_weight < 0 or self.focus < 0:
-            raise SettingError("num_stages must be 1 or more, attention_weight and focus 0 or more")
+        if self.num_stages < 1 or self.attention_weight < 0 or self.focus_power < 0:
+            raise SettingError("num_stages must be 1 or more, attention_weight and focus_power 0 or more")
         if self.attention_words not in LOSSES:
             raise SettingError(f"attention_words is {self.attention_words!r}; choose one of {', '.join(LOSSES)}")
 
@@ -92,6 +96,29 @@ def class_anchor(backbone: Backbone, prompt: str, subject: str, factors: tuple[i
     return Anchor(layers, keys, class_word_length(backbone, subject))
 
 
+@torch.no_grad()
+def class_map(
+    backbone: Backbone, latents: Tensor, prompt: str, subject: str, *, layers: Sequence[CrossAttentionLayer]
+) -> Tensor:
+    """Where the class word of the reference prompt acts in a photo's latents (1, c, h, w): (h, w), float32.
+
+    The finest of the layers are asked, at LOOKS timesteps in even steps, the noise being the same at every call.
+    """
+    finest = [layer for layer in layers if layer.factor == min(other.factor for other in layers)]
+    words = {WORD: embedding_table(backbone.class_vectors(subject))}
+    conditioning = encode(backbone, prompt.format(PSEUDO_WORD), words, classes={WORD: subject})
+    columns = next(word.columns for word in conditioning.words if word.text == PSEUDO_WORD)
+    generator, maps = torch.Generator().manual_seed(0), []
+    for t in ((torch.arange(LOOKS) + 0.5) * backbone.num_timesteps / LOOKS).long():
+        noise = torch.randn(latents.shape, generator=generator).to(latents)
+        batch = Batch(latents, noise, t[None].to(latents.device))
+        with recording(finest) as records:
+            denoising(backbone, batch, conditioning)
+        probs = [attention_probs(*pair) for pair in zip(records.queries, records.keys, strict=True)]
+        maps.append(word_maps(probs, [columns], latents.shape[-1])[0])
+    return torch.stack(maps).mean(dim=0)
+
+
 def class_word_length(backbone: Backbone, subject: str) -> int:
     """How many prompt tokens the class word takes up."""
     return next(iter(backbone.class_vectors(subject).values())).shape[0]
@@ -115,19 +142,22 @@ def paired_maps(
     return target, reference
 
 
-def face_wise_loss(target: Sequence[Tensor], reference: Sequence[Tensor], word: int) -> Tensor:
-    """L_attn of one U-Net pass: A_t against A_r of `paired_maps` for every token of the prompt, V*'s among them."""
-    return attention_loss(target, reference)
+def face_wise_loss(anchor: Anchor, records: Records, columns: Sequence[int], *, detach_queries: bool) -> Tensor:
+    """L_attn of one U-Net pass: A_t against A_r for every token of the prompt; columns as in `paired_maps`."""
+    return attention_loss(*paired_maps(anchor, records, columns, detach_queries=detach_queries))
 
 
-def subject_loss(target: Sequence[Tensor], reference: Sequence[Tensor], word: int) -> Tensor:
+def subject_loss(anchor: Anchor, records: Records, columns: Sequence[int], *, detach_queries: bool) -> Tensor:
     """The same for V* alone: other words may act elsewhere than in the class prompt."""
-    own = slice(word, word + 1)
-    return attention_loss([probs[..., own] for probs in target], [probs[..., own] for probs in reference])
+    word = slice(min(columns), min(columns) + 1)
+    target, reference = paired_maps(anchor, records, columns, detach_queries=detach_queries)
+    return attention_loss([probs[..., word] for probs in target], [probs[..., word] for probs in reference])
 
 
-def masked_loss(target: Sequence[Tensor], reference: Sequence[Tensor], word: int) -> Tensor:
+def masked_loss(anchor: Anchor, records: Records, columns: Sequence[int], *, detach_queries: bool) -> Tensor:
     """V*'s map against a mask of where the class word acts: where in it V* acts is left open."""
+    word = min(columns)
+    target, reference = paired_maps(anchor, records, columns, detach_queries=detach_queries)
     return mask_loss([probs[..., word] for probs in target], [class_mask(probs[..., word]) for probs in reference])
 
 
@@ -153,7 +183,16 @@ class Sefi(EmbeddingMethod):
             }
         )
         super().__init__(backbone, self.modules, subject=subject, settings=settings)
-        self.anchor = self._anchor() if settings.attention_weight or settings.focus else None
+        self.anchor = self._anchor() if settings.attention_weight else None
+
+    def focus(self, latents: Tensor) -> Tensor | None:
+        """By where the class word acts in each photo; None at focus_power 0."""
+        power = self.settings.focus_power
+        if not power:
+            return None
+        layers = attention_layers(self.backbone, self.settings.attention_factors)
+        maps = [class_map(self.backbone, one[None], self.prompt, self.subject, layers=layers) for one in latents]
+        return focus_weights(torch.stack(maps)[:, None], power)
 
     def table(self) -> TokenTable:
         """The tokens as they stand, with gradients to the modules."""
@@ -166,26 +205,18 @@ class Sefi(EmbeddingMethod):
         return self.table().at(stage_index(batch.timesteps, self.settings.num_stages, self.backbone.num_timesteps))
 
     def recorded(self) -> tuple[CrossAttentionLayer, ...]:
-        """The layers of the attention loss; none at lambda = 0 without focus."""
+        """The layers of the attention loss; none at lambda = 0."""
         return self.anchor.layers if self.anchor else ()
 
     def losses(self, seen: Pass) -> dict[str, Tensor]:
-        """L = L_denoise + lambda * L_attn, with errors counted by `focus_weights`; at lambda = 0 there is no L_attn."""
+        """L = L_denoise + lambda * L_attn; at lambda = 0 nothing is recorded and there is no "attention"."""
         if self.anchor is None:
             return super().losses(seen)
-        settings, columns = self.settings, next(word.columns for word in seen.words if word.text == PSEUDO_WORD)
-        target, reference = paired_maps(self.anchor, seen.records, columns, detach_queries=settings.detach_queries)
-        word = min(columns)
-        denoising = seen.denoising
-        if settings.focus:
-            maps = [probs[..., word] for probs in reference]
-            denoising = (focus_weights(maps, seen.errors.shape[-2:], settings.focus) * seen.errors).mean()
-        if not settings.attention_weight:
-            return {"loss": denoising, "denoising": denoising}
-        attention = LOSSES[settings.attention_words](target, reference, word)
-        return {
-            "loss": denoising + settings.attention_weight * attention, "denoising": denoising, "attention": attention,
-        }  # fmt: skip
+        columns = next(word.columns for word in seen.words if word.text == PSEUDO_WORD)
+        loss_of = LOSSES[self.settings.attention_words]
+        attention = loss_of(self.anchor, seen.records, columns, detach_queries=self.settings.detach_queries)
+        loss = seen.denoising + self.settings.attention_weight * attention
+        return {"loss": loss, "denoising": seen.denoising, "attention": attention}
 
     @torch.no_grad()
     def tensors(self) -> dict[str, Tensor]:
@@ -221,7 +252,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     # What the paper says, whatever our defaults become; steps, rate and batch it leaves open.
     "paper": {
         "num_stages": 5, "attention_weight": 0.003, "attention_words": "all", "shared_tokens": False,
-        "start": None, "focus": 0.0,
+        "start": None, "focus_power": 0.0,
     },
     # Fewer steps; `onephoto study steps` says what that costs.
     "fast": {"steps": 150},

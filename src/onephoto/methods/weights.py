@@ -74,6 +74,9 @@ class WeightMethod:
         """What the file keeps of the weights, "unet.<parameter>": the differences in float16."""
         return self.differences.kept()
 
+    def focus(self, latents: Tensor) -> Tensor | None:
+        """All errors count alike."""
+
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """Every method's own."""
         raise NotImplementedError

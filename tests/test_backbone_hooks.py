@@ -3,7 +3,7 @@ from collections.abc import Iterator
 import pytest
 import torch
 from tiny import LENGTH, tiny_backbone, tiny_pipeline
-from torch import Tensor
+from torch import Tensor, nn
 
 from onephoto.backbone.hooks import conditioned, project_keys, recording, split_heads
 from onephoto.backbone.load import Backbone
@@ -167,3 +167,85 @@ def test_layers_know_their_downsampling(backbone: Backbone) -> None:
     assert {layer.factor for layer in backbone.layers} == {1, 2}
     assert backbone.layers[0].name.startswith("down_blocks.0")
     assert backbone.layers[-1].name.startswith("up_blocks.1")
+
+
+def projected(backbone: Backbone, monkeypatch: pytest.MonkeyPatch) -> list[nn.Module]:
+    """The projections to K and V that have work to do, as they have it."""
+    own = {module for layer in backbone.layers for module in (layer.module.to_k, layer.module.to_v)}
+    seen, forward = [], nn.Linear.forward
+
+    def counting(module: nn.Linear, x: Tensor) -> Tensor:
+        if module in own and x.numel():
+            seen.append(module)
+        return forward(module, x)
+
+    monkeypatch.setattr(nn.Linear, "forward", counting)
+    return seen
+
+
+def test_k_and_v_are_computed_once_a_stage_and_give_the_same_picture(
+    backbone: Backbone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = projected(backbone, monkeypatch)
+    call = CALL | {"num_inference_steps": 20}
+    with use(backbone.pipeline, {"v": table(backbone, 5)}, {"v": "person"}) as people:
+        prompt = people.prompt("a photo of <v>", "red")
+        kept = backbone.pipeline(**prompt, generator=seeded(), **call).images
+        assert len(seen) == 5 * 2 * len(backbone.layers)
+        again = backbone.pipeline(**prompt, generator=seeded(), **call).images
+    seen.clear()
+    for layer in backbone.layers:
+        # Who looks on sees every step.
+        layer.module.to_k.register_forward_hook(lambda *_: None)
+        layer.module.to_v.register_forward_hook(lambda *_: None)
+    with use(backbone.pipeline, {"v": table(backbone, 5)}, {"v": "person"}) as people:
+        anew = backbone.pipeline(**people.prompt("a photo of <v>", "red"), generator=seeded(), **call).images
+    assert len(seen) == 20 * 2 * len(backbone.layers)
+    assert (kept == anew).all() and (again == anew).all()
+
+
+@torch.no_grad()
+def test_what_is_kept_follows_the_prompt_the_size_and_the_weights(backbone: Backbone) -> None:
+    plain = encode_plain(backbone, "a photo of person")
+    t, noisy = torch.tensor(500), drawn(backbone)
+
+    def predicted(embeds: Tensor) -> Tensor:
+        return backbone.unet(noisy, t, encoder_hidden_states=embeds, **added(backbone, plain)).sample
+
+    with use(backbone.pipeline, {"v": table(backbone, 5)}, {"v": "person"}) as people:
+        embeds = people.prompt("a photo of <v>")["prompt_embeds"].repeat(2, 1, 1)
+        first = predicted(embeds)
+        assert torch.equal(predicted(embeds), first)
+        embeds[:, :-1] *= 1.5
+        other = predicted(embeds)
+        assert not torch.equal(other, first) and torch.equal(predicted(embeds.clone()), other)
+        layer = backbone.layers[0].module
+        before, layer.to_v.weight = layer.to_v.weight, nn.Parameter(2 * layer.to_v.weight, False)
+        assert not torch.equal(predicted(embeds), other)
+        layer.to_v.weight = before
+        assert torch.equal(predicted(embeds), other)
+    with use(backbone.pipeline, {"v": table(backbone, 5)}, {"v": "person"}) as people:
+        embeds = people.prompt("a photo of <v>", regions={"v": (0, 0, 0.5, 1)})["prompt_embeds"].repeat(2, 1, 1)
+        small = predicted(embeds)
+        wide, noisy = torch.cat([noisy, noisy], dim=-1), torch.cat([noisy, noisy], dim=-1)
+        assert predicted(embeds).shape == wide.shape and small.shape != wide.shape
+
+
+def test_a_prompt_is_encoded_once_until_the_encoder_changes(backbone: Backbone) -> None:
+    calls: list[int] = []
+    encoder = backbone.text_encoders[0]
+    handle = encoder.register_forward_hook(lambda *_: calls.append(1))
+    with use(backbone.pipeline, {"v": table(backbone, 5)}, {"v": "person"}) as people:
+        first = people.prompt("a photo of <v>", "red")
+        made = len(calls)
+        again = people.prompt("a photo of <v>", "red")
+        assert len(calls) == made and set(again) == set(first)
+        assert all(torch.equal(again[name][..., :-1, :], first[name][..., :-1, :]) for name in first)
+        people.prompt("a photo of <v>", "blue")
+        people.prompt("a photo of <v>", "red", clip_skip=1)
+        assert len(calls) == 3 * made
+        with torch.no_grad():
+            encoder.get_input_embeddings().weight.mul_(2)
+        changed = people.prompt("a photo of <v>", "red")["prompt_embeds"]
+        assert len(calls) == 4 * made and not torch.equal(changed[:, :-1], first["prompt_embeds"][:, :-1])
+    handle.remove()

@@ -288,7 +288,7 @@ def use(
     named = [replace(identity_of(identity), name=name.lower()) for name, identity in identities.items()]
     backbone = wrap_pipeline(pipe)
     tables, classes = tables_of(backbone, named, strengths)
-    with shifted(backbone.unet, *weight_change(named, strengths)), hooked(pipe, tables, classes) as people:
+    with shifted(backbone.unet, *weight_change(named, strengths)), hooked(backbone, tables, classes) as people:
         yield people
 
 

@@ -208,8 +208,18 @@ def wrap_pipeline(pipeline: Any, model_id: str = "") -> Backbone:
     for name in ("unet", "vae", "text_encoder", "text_encoder_2"):
         module = getattr(pipeline, name, None)
         if module is not None:
-            module.requires_grad_(False).eval()
+            _freeze(module)
     return Backbone(pipeline, family, model_id or str(getattr(pipeline, "name_or_path", "") or type(pipeline).__name__))
+
+
+def _freeze(module: torch.nn.Module) -> None:
+    """What is frozen already is left alone: to write to all parts takes longer than to look at them."""
+    parts = list(module.modules())
+    if any(part.training for part in parts):
+        module.eval()
+    weights = (weight for part in parts for weight in part._parameters.values() if weight is not None)
+    if any(weight.requires_grad for weight in weights):
+        module.requires_grad_(False)
 
 
 def _family(pipeline: Any) -> str:

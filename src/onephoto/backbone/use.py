@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -17,6 +17,9 @@ from onephoto.core.regions import REST, WHOLE, Mask, Place, token_places
 from onephoto.core.tokens import TokenTable
 from onephoto.errors import PromptError
 
+MADE = 8
+"""How many encoded prompts a handle keeps."""
+
 
 @dataclass(frozen=True)
 class People:
@@ -27,6 +30,8 @@ class People:
     classes: Mapping[str, str]
     choices: list[Choice]
     routing: Routing
+    made: dict[tuple[Any, ...], dict[str, Tensor]] = field(default_factory=dict, repr=False, compare=False)
+    """Prompts that were encoded already, the last MADE of them, by all that they depend on."""
 
     @property
     def _zero_negative(self) -> bool:
@@ -44,10 +49,14 @@ class People:
         proportions (see `places.Region`): there alone is that person drawn. Each place reads a prompt of its own, in
         which whoever has another one is left to the class word: the words after a name have read it, so it is not
         enough to hide the name's own tokens.
+        A prompt that was asked for before is not encoded again, unless the text encoders have changed since.
         Raises PromptError for a region of somebody whom the prompt does not name, or that is none. Without its `with`
         block a packed prompt makes no picture: its mark is not a number, and spreads.
         """
         places = _checked(text, {name.lower(): place for name, place in places_of(regions or {}).items()})
+        asked = (text, negative_prompt, clip_skip, tuple(places.items()), *_encoders(self.backbone))
+        if asked in self.made:
+            return dict(self.made[asked])
         views = _views(places)
         masked = any(isinstance(place, Mask) for place in views)
         arguments = {}
@@ -70,6 +79,10 @@ class People:
             arguments[f"{key}prompt_embeds"] = pack(factor * contexts.to(self.backbone.dtype)[None], where)
             if seen[0].pooled is not None:
                 arguments[f"{key}pooled_prompt_embeds"] = factor * seen[0].pooled[None].to(self.backbone.dtype)
+        if not any(hasattr(encoder, "peft_config") for encoder in self.backbone.text_encoders):
+            self.made[asked] = dict(arguments)
+            for oldest in list(self.made)[:-MADE]:
+                del self.made[oldest]
         return arguments
 
     def _without(self, others: Collection[str]) -> dict[str, TokenTable]:
@@ -78,6 +91,15 @@ class People:
             name: table.blended(self.backbone.class_vectors(self.classes[name]), 0) if name in others else table
             for name, table in self.tables.items()
         }
+
+
+def _encoders(backbone: Backbone) -> tuple[Any, ...]:
+    """The weights of the text encoders as they stand, and the numbers of words, as a key: each a tensor by identity,
+    with how often it was written to and its format. An adapter's strength is not among them.
+    """
+    weights = (weight for encoder in backbone.text_encoders for weight in encoder.parameters())
+    states = ((weight, None if weight.is_inference() else weight._version, weight.dtype) for weight in weights)
+    return (*states, *(len(tokenizer) for tokenizer in backbone.tokenizers), backbone.dtype)
 
 
 def _views(places: Mapping[str, Place]) -> dict[Place, set[str]]:
@@ -108,7 +130,8 @@ def _checked(text: str, places: Mapping[str, Place]) -> Mapping[str, Place]:
 def use(pipe: Any, tables: Mapping[str, TokenTable], classes: Mapping[str, str]) -> Iterator[People]:
     """Within, prompts of the handle put learned people, {name: TokenTable}, into the pipeline's pictures.
 
-    classes: {name: class word}. The U-Net and the pipeline's ControlNets are hooked; all hooks are gone afterwards.
+    pipe: a pipeline, also wrapped as a Backbone. classes: {name: class word}. The U-Net and the pipeline's ControlNets
+    are hooked; all hooks are gone afterwards.
     Raises PromptError for a name that cannot stand in a prompt.
     """
     tables = {name.lower(): table for name, table in tables.items()}
@@ -118,7 +141,8 @@ def use(pipe: Any, tables: Mapping[str, TokenTable], classes: Mapping[str, str])
             raise PromptError(
                 f"{name!r} cannot stand in a prompt as <{name}>; begin with a-z, then letters, digits, - _"
             )
-    backbone = wrap_pipeline(pipe)
+    backbone = pipe if isinstance(pipe, Backbone) else wrap_pipeline(pipe)
+    pipe = backbone.pipeline
     choices, routing = combinations(tables)
     with ExitStack() as stack:
         stack.enter_context(compiled_anew(lambda: _hooked_models(pipe)))

@@ -42,7 +42,7 @@ def shifted(model: nn.Module, differences: Mapping[str, Tensor], strength: float
 
     Raises ModelError when they do not fit, and for quantised weights.
     """
-    own = own_weights(model)
+    own = own_weights(model) if differences else {}
     for name, difference in differences.items():
         if name not in own or own[name].shape != difference.shape:
             raise ModelError(f"the model has no {name} of shape {tuple(difference.shape)}; use the one learned on")

@@ -47,7 +47,7 @@ def attend(
     layers = map_layers(backbone)
     total: list[Tensor] = []
     pipe = backbone.pipeline
-    with use(pipe, tables, classes) as people, sampler(pipe, settings.sampler), recording(layers) as records:
+    with use(backbone, tables, classes) as people, sampler(pipe, settings.sampler), recording(layers) as records:
 
         def collect(pipeline: object, step: int, timestep: object, values: dict) -> dict:
             total.append(step_maps(records, words, size or backbone.latent_size))

@@ -54,7 +54,7 @@ def draw(
     """
     pipe, side = backbone.pipeline, settings.size or backbone.image_size
     places = places_of(regions or {}, (side, side))
-    with use(pipe, tables, classes) as people, sampler(pipe, settings.sampler):
+    with use(backbone, tables, classes) as people, sampler(pipe, settings.sampler):
         prompt = people.prompt(text, settings.negative_prompt or None, clip_skip=settings.clip_skip, regions=places)
         return pictures(pipe, **prompt, **call_arguments(backbone, settings, seeds))
 

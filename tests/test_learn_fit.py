@@ -11,7 +11,7 @@ from onephoto.backbone.method import Batch
 from onephoto.core.tokens import TokenTable
 from onephoto.errors import SettingError
 from onephoto.learn import checkpoint, log
-from onephoto.learn.fit import State, StepReport, fit
+from onephoto.learn.fit import State, StepReport, fit, pace
 from onephoto.learn.stop import stop_on_interrupt
 
 
@@ -93,6 +93,12 @@ def test_a_state_is_a_copy() -> None:
 def test_warm_up_is_linear_and_then_constant() -> None:
     rates = [report.learning_rate for report in run(Regression(), 6)]
     assert rates == pytest.approx([0.0125, 0.025, 0.0375, 0.05, 0.05, 0.05])
+
+
+def test_the_rate_falls_over_the_last_share_of_the_steps() -> None:
+    assert [pace(step, 10, warmup=0, decay=0.5) for step in range(10)] == pytest.approx([1] * 6 + [0.8, 0.6, 0.4, 0.2])
+    assert [pace(step, 4, warmup=1, decay=1.0) for step in range(4)] == pytest.approx([0.5, 0.75, 0.5, 0.25])
+    assert [pace(step, 3, warmup=0, decay=0.0) for step in range(3)] == [1, 1, 1]
 
 
 class Grouped(Regression):

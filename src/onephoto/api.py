@@ -110,7 +110,7 @@ class Learning:
         reports = fit(
             self.method, self.draw_batch, steps=self.steps, learning_rate=self.settings.learning_rate,
             generator=self.generator, weight_decay=self.settings.weight_decay, warmup=self.settings.warmup,
-            start=self.start, within=partial(learning_attention, self.backbone),
+            decay=self.settings.decay, start=self.start, within=partial(learning_attention, self.backbone),
         )  # fmt: skip
         for report in reports:
             self.report = report

@@ -40,8 +40,8 @@ class Together:
                 resume(learning.start, learner)
         reports = fit_together(
             learners, partial(joint_losses, methods), steps=self.steps,
-            learning_rate=first.settings.learning_rate, warmup=first.settings.warmup, done=steps_done(first),
-            within=partial(learning_attention, first.backbone),
+            learning_rate=first.settings.learning_rate, warmup=first.settings.warmup, decay=first.settings.decay,
+            done=steps_done(first), within=partial(learning_attention, first.backbone),
         )  # fmt: skip
         for own in reports:
             for learning, report in zip(self.learnings, own, strict=True):

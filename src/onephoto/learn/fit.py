@@ -57,6 +57,7 @@ def fit(
     generator: torch.Generator,
     weight_decay: float = 0.0,
     warmup: int = 0,
+    decay: float = 0.0,
     start: State | None = None,
     within: Callable[[], AbstractContextManager[None]] = nullcontext,
 ) -> Iterator[StepReport]:
@@ -64,7 +65,7 @@ def fit(
 
     draw_batch takes the step's number, from 0, and the generator, the only source of chance. A run started from a State
     repeats the uninterrupted one bit for bit. Whoever iterates saves, logs and stops; it may stop at any report.
-    learning_rate is that of parameters which the method gives no rate of their own; warm-up scales all rates alike.
+    learning_rate is that of parameters which the method gives no rate of their own; `pace` scales all rates alike.
     Each step's passes run in a context of `within`; between steps the backbone is as it was. Raises SettingError when
     the loss or a gradient is not finite, before the step can spoil the parameters.
     """
@@ -72,7 +73,7 @@ def fit(
     done = 0 if start is None else resume(start, learner)
     reports = fit_together(
         [learner], lambda batches: [method.loss(batches[0])], steps=steps, learning_rate=learning_rate, warmup=warmup,
-        done=done, within=within,
+        decay=decay, done=done, within=within,
     )  # fmt: skip
     for (report,) in reports:
         yield report
@@ -85,6 +86,7 @@ def fit_together(
     steps: int,
     learning_rate: float,
     warmup: int = 0,
+    decay: float = 0.0,
     done: int = 0,
     within: Callable[[], AbstractContextManager[None]] = nullcontext,
 ) -> Iterator[list[StepReport]]:
@@ -102,14 +104,23 @@ def fit_together(
             torch.stack([own["loss"] for own in losses]).sum().backward()
         for learner in learners:
             refuse_broken_gradients(learner.optimizer, step)
-        warm = min(1.0, (step + 1) / (warmup + 1))
+        now = pace(step, steps, warmup=warmup, decay=decay)
         for learner in learners:
-            set_learning_rates(learner.optimizer, [warm * rate for rate in learner.rates])
+            set_learning_rates(learner.optimizer, [now * rate for rate in learner.rates])
             learner.optimizer.step()
         yield [
-            StepReport(step + 1, own, warm * learning_rate, partial(capture, step + 1, learner))
+            StepReport(step + 1, own, now * learning_rate, partial(capture, step + 1, learner))
             for own, learner in zip(values, learners, strict=True)
         ]
+
+
+def pace(step: int, steps: int, *, warmup: int, decay: float) -> float:
+    """The rate's share at the step with this number from 0: rising evenly over `warmup` steps, held, and falling evenly
+    over the last share `decay` of all steps, to zero behind the last.
+    """
+    warm = (step + 1) / (warmup + 1)
+    left = (1 - step / steps) / decay if decay else 1.0
+    return min(1.0, warm) * min(1.0, left)
 
 
 def learner_of(

@@ -27,8 +27,9 @@ class Recipe:
     """How a method learns.
 
     steps and batch_size count updates and samples in each; learning_rate and weight_decay are AdamW's, the rate
-    reached over the first `warmup` steps and then held; flip adds each photo's mirror image; prompt is the sentence to
-    learn in, with {} where the word stands (None: by the kind of subject). Raises SettingError for what makes no sense.
+    reached over the first `warmup` steps and then held, but for the last share `decay` of all steps, in which it falls
+    to zero; flip adds each photo's mirror image; prompt is the sentence to learn in, with {} where the word stands
+    (None: by the kind of subject). Raises SettingError for what makes no sense.
     """
 
     steps: int
@@ -36,6 +37,7 @@ class Recipe:
     learning_rate: float
     weight_decay: float = 0.0
     warmup: int = 0
+    decay: float = 0.0
     flip: bool = True
     prompt: str | None = None
 
@@ -43,6 +45,8 @@ class Recipe:
         for name in ("steps", "batch_size", "learning_rate"):
             if getattr(self, name) <= 0:
                 raise SettingError(f"{name} is {getattr(self, name)}; it must be above 0")
+        if not 0 <= self.decay <= 1:
+            raise SettingError(f"decay is {self.decay}; it must be a share of the steps, from 0 to 1")
         if self.prompt is not None and self.prompt.count("{}") != 1:
             raise SettingError(f"the prompt {self.prompt!r} must hold {{}} once, where the learned word stands")
 

@@ -48,10 +48,11 @@ class SefiSettings(Recipe):
     batch_size: int = 4
     learning_rate: float = 1e-3
     warmup: int = 20
+    decay: float = 0.7
     num_stages: int = 5
     attention_weight: float = 0.003
     attention_factors: tuple[int, ...] | None = None
-    focus_power: float = 2.0
+    focus_power: float = 3.0
     attention_words: str = "all"
     shared_tokens: bool = False
     detach_queries: bool = False
@@ -102,11 +103,13 @@ def class_map(
 ) -> Tensor:
     """Where the class word of the reference prompt acts in a photo's latents (1, c, h, w): (h, w), float32.
 
-    The finest of the layers are asked, at LOOKS timesteps in even steps, the noise being the same at every call.
+    The word gets its article there, as in what models are trained on. The finest of the layers are asked, at LOOKS
+    timesteps in even steps, the noise being the same at every call.
     """
     finest = [layer for layer in layers if layer.factor == min(other.factor for other in layers)]
     words = {WORD: embedding_table(backbone.class_vectors(subject))}
-    conditioning = encode(backbone, prompt.format(PSEUDO_WORD), words, classes={WORD: subject})
+    asked = prompt if "a {}" in prompt else prompt.replace("{}", "a {}")
+    conditioning = encode(backbone, asked.format(PSEUDO_WORD), words, classes={WORD: subject})
     columns = next(word.columns for word in conditioning.words if word.text == PSEUDO_WORD)
     generator, maps = torch.Generator().manual_seed(0), []
     for t in ((torch.arange(LOOKS) + 0.5) * backbone.num_timesteps / LOOKS).long():
@@ -252,7 +255,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     # What the paper says, whatever our defaults become; steps, rate and batch it leaves open.
     "paper": {
         "num_stages": 5, "attention_weight": 0.003, "attention_words": "all", "shared_tokens": False,
-        "start": None, "focus_power": 0.0,
+        "start": None, "focus_power": 0.0, "decay": 0.0,
     },
     # Fewer steps; `onephoto study steps` says what that costs.
     "fast": {"steps": 150},

@@ -31,8 +31,11 @@ from onephoto.identity.photo import read_photo
 from onephoto.identity.thumbnail import thumbnail_of
 from onephoto.learn import checkpoint, log
 from onephoto.learn.data import batch_drawer, encode_photos
+from onephoto.learn.early_stop import EarlyStop
 from onephoto.learn.fit import State, StepReport, fit
 from onephoto.methods import get_method
+from onephoto.methods.embedding import EmbeddingMethod
+from onephoto.methods.held_out import HeldOut
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,10 +89,22 @@ class Learning:
         self.report: StepReport | None = None
         self.generator = torch.Generator().manual_seed(request.seed)
         latents = encode_photos(backbone, photos, generator=self.generator, size=request.size, flip=self.settings.flip)
+        weights = self.method.focus(latents)
         self.draw_batch = batch_drawer(
             latents, batch_size=self.settings.batch_size, num_stages=getattr(self.settings, "num_stages", 5),
-            num_timesteps=backbone.num_timesteps, weights=self.method.focus(latents),
+            num_timesteps=backbone.num_timesteps, weights=weights,
         )  # fmt: skip
+        self.early_stop = self._early_stop(latents, weights)
+
+    def _early_stop(self, latents: Tensor, weights: Tensor | None) -> EarlyStop | None:
+        settings = self.settings
+        if not getattr(settings, "early_stop", 0) or not isinstance(self.method, EmbeddingMethod):
+            return None
+        loss = HeldOut(self.method, latents, weights, num_stages=settings.num_stages)
+        found = EarlyStop(loss, settings.early_stop, settings.look_every, settings.least_gain)
+        if self.start is not None:
+            found.resume(self.start.early_stop)
+        return found
 
     def _resumed(self) -> State | None:
         if self.path is None or not self.path.exists():
@@ -106,24 +121,39 @@ class Learning:
         """Updates in all."""
         return self.settings.steps
 
+    @property
+    def over(self) -> bool:
+        """Whether it no longer gets better, and is to end before all updates are done."""
+        return self.early_stop is not None and self.early_stop.over
+
+    def seen(self, report: StepReport) -> StepReport:
+        """Keep the report of a step just done, with the held-out loss in it where it was time to look."""
+        looked = self.early_stop.look(report.step) if self.early_stop else {}
+        self.report = replace(report, losses=report.losses | looked)
+        return self.report
+
     def __iter__(self) -> Iterator[StepReport]:
+        steps = self.start.step if self.start is not None and self.over else self.steps
         reports = fit(
-            self.method, self.draw_batch, steps=self.steps, learning_rate=self.settings.learning_rate,
+            self.method, self.draw_batch, steps=steps, learning_rate=self.settings.learning_rate,
             generator=self.generator, weight_decay=self.settings.weight_decay, warmup=self.settings.warmup,
             decay=self.settings.decay, start=self.start, within=partial(learning_attention, self.backbone),
         )  # fmt: skip
         for report in reports:
-            self.report = report
-            yield report
+            yield self.seen(report)
+            if self.over:
+                return
 
     def save(self) -> None:
         """Write a checkpoint of the last report."""
         if self.path is not None and self.report is not None:
-            checkpoint.save(self.path, self.report.state(), self.facts)
+            seen = self.early_stop.state() if self.early_stop else {}
+            checkpoint.save(self.path, replace(self.report.state(), early_stop=seen), self.facts)
 
     def identity(self) -> IdentityFile:
         """The person as learned so far."""
-        request, step = self.request, self.report.step if self.report else self.steps
+        request, done = self.request, self.report or self.start
+        step = done.step if done else self.steps
         metadata = {
             "base": {"model_id": self.backbone.model_id, "fingerprint": fingerprint(self.backbone)},
             "stages": self.method.table().num_stages,

@@ -11,7 +11,10 @@ from onephoto.methods.embedding import EmbeddingMethod, joint_losses
 
 
 class Together:
-    """Runs of learning that take each step together; each keeps its own report, checkpoint and identity."""
+    """Runs of learning that take each step together; each keeps its own report, checkpoint and identity.
+
+    Who ends early leaves the others to go on; their last report stands beside those of the others.
+    """
 
     def __init__(self, learnings: Sequence[Learning]):
         """Runs that `groups` puts together, or a single one."""
@@ -27,7 +30,6 @@ class Together:
             yield from ([report] for report in self.learnings[0])
             return
         first = self.learnings[0]
-        methods = [learning.method for learning in self.learnings if isinstance(learning.method, EmbeddingMethod)]
         learners = [
             learner_of(
                 learning.method, learning.draw_batch, learning.generator,
@@ -38,15 +40,21 @@ class Together:
         for learning, learner in zip(self.learnings, learners, strict=True):
             if learning.start is not None:
                 resume(learning.start, learner)
-        reports = fit_together(
-            learners, partial(joint_losses, methods), steps=self.steps,
-            learning_rate=first.settings.learning_rate, warmup=first.settings.warmup, decay=first.settings.decay,
-            done=steps_done(first), within=partial(learning_attention, first.backbone),
-        )  # fmt: skip
-        for own in reports:
-            for learning, report in zip(self.learnings, own, strict=True):
-                learning.report = report
-            yield own
+        done, going = steps_done(first), list(zip(self.learnings, learners, strict=True))
+        while done < self.steps and (going := [pair for pair in going if not pair[0].over]):
+            methods = [learning.method for learning, _ in going if isinstance(learning.method, EmbeddingMethod)]
+            reports = fit_together(
+                [learner for _, learner in going], partial(joint_losses, methods), steps=self.steps,
+                learning_rate=first.settings.learning_rate, warmup=first.settings.warmup, decay=first.settings.decay,
+                done=done, within=partial(learning_attention, first.backbone),
+            )  # fmt: skip
+            for own in reports:
+                done += 1
+                for (learning, _), report in zip(going, own, strict=True):
+                    learning.seen(report)
+                yield [learning.report for learning in self.learnings if learning.report is not None]
+                if any(learning.over for learning, _ in going):
+                    break
 
 
 def steps_done(learning: Learning) -> int:
@@ -57,9 +65,13 @@ def steps_done(learning: Learning) -> int:
 def groups(learnings: Sequence[Learning]) -> list[Together]:
     """Runs on one model, of requests that differ in names alone, put together as far as they can be.
 
-    Runs that stand at other steps than others do not join them. Methods that change weights are learned alone, since
-    the model can have but one person's weights at a time.
+    Runs that stand at other steps than others, or are over, do not join them. Methods that change weights are learned
+    alone, since the model can have but one person's weights at a time.
     """
     alone = [learning for learning in learnings if not isinstance(learning.method, EmbeddingMethod)]
-    others = sorted((learning for learning in learnings if learning not in alone), key=steps_done)
-    return [Together(list(same)) for _, same in groupby(others, steps_done)] + [Together([one]) for one in alone]
+    others = sorted((learning for learning in learnings if learning not in alone), key=_standing)
+    return [Together(list(same)) for _, same in groupby(others, _standing)] + [Together([one]) for one in alone]
+
+
+def _standing(learning: Learning) -> tuple[int, bool]:
+    return steps_done(learning), learning.over

@@ -90,7 +90,9 @@ def finish(group: "Together", sittings: Sequence[Sitting]) -> None:
     for sitting, identity in zip(sittings, people, strict=True):
         save(sitting.target, identity)
         _state(sitting).unlink(missing_ok=True)
-        typer.echo(f"{sitting.target}: <{identity.name}> learned")
+        done, steps = identity.metadata["steps"], identity.metadata["settings"]["steps"]
+        ended = f" in {done} of {steps} steps, after which it got no better" if done < steps else ""
+        typer.echo(f"{sitting.target}: <{identity.name}> learned{ended}")
 
 
 def _state(sitting: Sitting) -> Path:
@@ -109,9 +111,9 @@ def learned_together(group: "Together", logs: Sequence[Path | None]) -> "list[Id
         count = len(group.learnings)
         task = bar.add_task("learning" if count == 1 else f"learning {count} people", total=group.steps, loss="-")
         for reports in group:
-            step = reports[0].step
+            step = max(report.step for report in reports)
             for path, report in zip(logs, reports, strict=True):
-                if path is not None:
+                if path is not None and report.step == step:
                     log.append(path, {"step": step, **report.losses})
             loss = sum(report.losses["loss"] for report in reports) / count
             bar.update(task, completed=step, loss=f"{loss:.4f}")

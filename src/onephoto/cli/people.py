@@ -53,6 +53,9 @@ def learn(
     learning_rate: Annotated[float | None, typer.Option(help="AdamW's rate.")] = None,
     attention_weight: Annotated[float | None, typer.Option(help="Lambda of the attention loss (sefi).")] = None,
     num_stages: Annotated[int | None, typer.Option(help="Pairs of K and V tokens (sefi).")] = None,
+    early_stop: Annotated[
+        int | None, typer.Option(min=0, help="Looks at held-out noise without a gain that end it; 0: all steps (sefi).")
+    ] = None,
     start: Annotated[
         Path | None, typer.Option(help="Begin at another program's embedding (sefi, textual-inversion).")
     ] = None,
@@ -79,7 +82,7 @@ def learn(
     sittings = sittings_of_each(photos, out or Path()) if each else [one_sitting(photos, name, out)]
     given = {
         "steps": steps, "learning_rate": learning_rate, "attention_weight": attention_weight, "num_stages": num_stages,
-        "start": None if start is None else str(start),
+        "start": None if start is None else str(start), "early_stop": early_stop,
     }  # fmt: skip
     chosen = get_method(method).preset(preset)
     if preset != "paper":

@@ -53,7 +53,8 @@ def flattened(state: State) -> tuple[dict[str, Tensor], dict[str, Any]]:
         **{f"optimizer.{slot}.{name}": tensor for slot, kept in slots.items() for name, tensor in kept.items()},
     }
     contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    return contiguous, {"step": state.step, "groups": state.optimizer["param_groups"]}
+    header = {"step": state.step, "groups": state.optimizer["param_groups"], "early_stop": state.early_stop}
+    return contiguous, header
 
 
 def restored(tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> State:
@@ -64,4 +65,5 @@ def restored(tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> State:
         if name.startswith("optimizer."):
             _, slot, field = name.split(".")
             slots.setdefault(int(slot), {})[field] = tensor
-    return State(header["step"], method, {"state": slots, "param_groups": header["groups"]}, tensors["generator"])
+    optimizer = {"state": slots, "param_groups": header["groups"]}
+    return State(header["step"], method, optimizer, tensors["generator"], header.get("early_stop", {}))

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from math import isfinite
 from typing import Any
@@ -19,12 +19,16 @@ DrawBatch = Callable[[int, torch.Generator], Batch]
 
 @dataclass(frozen=True)
 class State:
-    """All that the rest of a run depends on after `step` steps: copies, so that a later step leaves them alone."""
+    """All that the rest of a run depends on after `step` steps: copies, so that a later step leaves them alone.
+
+    early_stop: what an early stop has seen, kept by whoever looks.
+    """
 
     step: int
     method: dict[str, Tensor]
     optimizer: dict[str, Any]
     generator: Tensor
+    early_stop: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from copy import copy
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 from zlib import crc32
 
 import torch
@@ -79,6 +80,12 @@ class EmbeddingMethod:
 
     def focus(self, latents: Tensor) -> Tensor | None:
         """All errors count alike."""
+
+    def under(self, prompt: str) -> Self:
+        """The same person, who goes on being learned, under another prompt than the one learned in."""
+        other = copy(self)
+        other.prompt = prompt
+        return other
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """The losses of a batch, from a pass of its own."""

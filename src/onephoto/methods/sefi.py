@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -39,6 +39,9 @@ class SefiSettings(Recipe):
     power of the class word's map on the photo errors count, 0 for all alike, for what lies around the person is not the
     person; and everything in Recipe.
 
+    early_stop, if not 0, ends learning after so many looks in a row, one every look_every steps, at which the loss on
+    held-out noise and prompts was not lower than the best before by the share least_gain.
+
     For comparison alone: attention_words, which words the attention loss holds to the class prompt's maps: "all", as in
     the paper, "subject", V* alone, or "mask", V* against a mask of where the class word acts; and shared_tokens, which
     makes K and V of a stage one token.
@@ -58,11 +61,16 @@ class SefiSettings(Recipe):
     detach_queries: bool = False
     heads: int = 8
     start: str | None = NAMES
+    early_stop: int = 0
+    look_every: int = 20
+    least_gain: float = 0.002
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.num_stages < 1 or self.attention_weight < 0 or self.focus_power < 0:
             raise SettingError("num_stages must be 1 or more, attention_weight and focus_power 0 or more")
+        if self.early_stop < 0 or self.look_every < 1:
+            raise SettingError("early_stop must be 0 or more, and look_every 1 or more")
         if self.attention_words not in LOSSES:
             raise SettingError(f"attention_words is {self.attention_words!r}; choose one of {', '.join(LOSSES)}")
 
@@ -197,6 +205,12 @@ class Sefi(EmbeddingMethod):
         maps = [class_map(self.backbone, one[None], self.prompt, self.subject, layers=layers) for one in latents]
         return focus_weights(torch.stack(maps)[:, None], power)
 
+    def under(self, prompt: str) -> Self:
+        """The same with the anchor of that prompt."""
+        other = super().under(prompt)
+        other.anchor = other._anchor() if self.anchor else None
+        return other
+
     def table(self) -> TokenTable:
         """The tokens as they stand, with gradients to the modules."""
         stages = self.settings.num_stages
@@ -255,7 +269,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     # What the paper says, whatever our defaults become; steps, rate and batch it leaves open.
     "paper": {
         "num_stages": 5, "attention_weight": 0.003, "attention_words": "all", "shared_tokens": False,
-        "start": None, "focus_power": 0.0, "decay": 0.0,
+        "start": None, "focus_power": 0.0, "decay": 0.0, "early_stop": 0,
     },
     # Fewer steps; `onephoto study steps` says what that costs.
     "fast": {"steps": 150},

@@ -10,8 +10,10 @@ from tiny import tiny_backbone
 from typer.testing import CliRunner
 
 from onephoto.cli import app, main
-from onephoto.cli.people import lesser
+from onephoto.errors import SettingError
+from onephoto.evaluate.plan import learning_settings, lesser, preset_settings
 from onephoto.generate.save import read_settings
+from onephoto.methods import get_method
 
 RUN = CliRunner()
 
@@ -117,7 +119,15 @@ def test_help_is_quick_and_loads_nothing_heavy() -> None:
     assert time.monotonic() - start < 2
 
 
-def test_a_preset_takes_no_more_steps_than_were_chosen_for_the_model() -> None:
+def test_presets_are_what_is_said_of_the_model_and_take_no_more_steps_than_were_chosen_for_it() -> None:
+    sefi = get_method("sefi")
+    chosen, fast = (preset_settings("mini", sefi, preset) for preset in ("default", "fast"))
+    assert fast == chosen | {"steps": 30, "learning_rate": 0.002} and chosen["steps"] == 60
+    assert preset_settings("another/model", sefi, "fast") == sefi.preset("fast")
+    assert preset_settings("mini", sefi, "paper") == sefi.preset("paper") and "steps" not in sefi.preset("paper")
+    assert preset_settings("mini", get_method("xti"), "default") == learning_settings("mini")["xti"]
+    with pytest.raises(SettingError, match="no preset"):
+        preset_settings("mini", get_method("xti"), "fast")
     assert lesser({"steps": 115, "learning_rate": 1e-3}, {}) == {"steps": 115, "learning_rate": 1e-3}
     assert lesser({"steps": 115}, {"steps": 150}) == {"steps": 115}
     assert lesser({}, {"steps": 150}) == {"steps": 150} and lesser({}, {}) == {}

@@ -13,6 +13,7 @@ from onephoto.cli import app
 from onephoto.cli import compare as compare_command
 from onephoto.cli import study as study_command
 from onephoto.errors import SettingError
+from onephoto.evaluate import plan
 from onephoto.evaluate.measure import Judges
 from onephoto.evaluate.plan import Variant
 from onephoto.evaluate.tuning import GRID, fits, scaled, seconds_spent, spend, variants_to_try
@@ -33,11 +34,11 @@ def test_all_rates_and_all_steps_are_scaled_together() -> None:
 
 @pytest.mark.parametrize("method", method_names())
 def test_what_is_tried_are_settings_of_the_method(method: str) -> None:
-    plan = comparison.tuning_plan(tiny_backbone("sd1"), method, settings=DrawSettings(steps=1), people=(1,))
-    assert len({variant.name for variant in plan.variants}) == len(plan.variants) == len(GRID)
-    for variant in plan.variants:
+    tuning = comparison.tuning_plan(tiny_backbone("sd1"), method, settings=DrawSettings(steps=1), people=(1,))
+    assert len({variant.name for variant in tuning.variants}) == len(tuning.variants) == len(GRID)
+    for variant in tuning.variants:
         get_method(method).settings(**variant.learning)
-    assert plan.variants[0].learning == comparison.resolved(Variant(method, method)).learning
+    assert tuning.variants[0].learning == comparison.resolved(Variant(method, method)).learning
 
 
 def test_settings_that_come_out_equal_are_tried_once() -> None:
@@ -60,7 +61,7 @@ def tiny_command(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (compare_command, study_command):
         monkeypatch.setattr(module, "opened", opened)
     few = {name: {"steps": 2} for name in method_names()}
-    monkeypatch.setattr(comparison, "learning_settings", lambda model: few)
+    monkeypatch.setattr(plan, "_learning", lambda model: few)
 
 
 def ran(*words: str) -> str:
@@ -109,3 +110,12 @@ def test_two_quick_runs_give_the_same_table(tmp_path: Path) -> None:
     assert first == second and len(first.splitlines()) == 1 + 4 * 3 * 10
     record = json.loads((tmp_path / "first" / "run.json").read_text())
     assert list(record["variants"]) == ["base", *method_names()[:3]]
+
+
+def test_a_method_is_compared_under_a_preset() -> None:
+    methods = ("sefi", "sefi:fast", "sefi:paper")
+    backbone = replace(tiny_backbone("sd1"), model_id="mini")
+    found = comparison.compare_plan(backbone, methods, settings=DrawSettings(steps=1), people=(1,)).variants[1:]
+    assert [variant.name for variant in found] == ["sefi", "sefi-fast", "sefi-paper"]
+    assert [variant.method for variant in found] == ["sefi"] * 3
+    assert [variant.learning["steps"] for variant in found] == [60, 30, 500]

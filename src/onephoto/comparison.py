@@ -15,7 +15,7 @@ from onephoto.backbone.load import Backbone
 from onephoto.evaluate.benchmark import Painter, Tools, run, unlearned
 from onephoto.evaluate.measure import Judges, as_thing_seen_by, with_second_opinion
 from onephoto.evaluate.people import Sitter, load_sitter, sitter, thing_sitter
-from onephoto.evaluate.plan import BASE, OURS, Plan, Variant, learning_settings, write_whole
+from onephoto.evaluate.plan import BASE, OURS, Plan, Variant, learning_settings, preset_settings, write_whole
 from onephoto.evaluate.prompt_sets import OBJECT
 from onephoto.evaluate.rows import CLASS_NOTE, Row
 from onephoto.evaluate.studies import Study, tokens_kept, with_class_word
@@ -40,18 +40,24 @@ def compare_plan(
 ) -> Plan:  # fmt: skip
     """A plan of methods with their settings for this model (evaluate/learning.toml), the base first.
 
+    A method may be named with a preset of it, as in "sefi:fast".
+
     judge, faces: what tells the judges from others; a method that learns from a face does so with the latter, with
     dlib's without one. fields: of `evaluate.plan.Plan`.
     """
-    known = learning_settings(backbone.model_id)
-    learners = tuple(
-        resolved(Variant(name, name, known.get(name, {}), network=_network(name, faces))) for name in methods
-    )
+    learners = tuple(_learner(backbone.model_id, *name.split(":", 1), faces=faces) for name in methods)
     if OBJECT in fields.get("sets", ()):
         fields.setdefault("attention_prompt", THING_LOOKED_AT)
     return Plan(
         variants=(Variant(BASE, BASE), *learners), judge=judge, faces=faces, **_drawn_by(backbone, settings), **fields
     )
+
+
+def _learner(model: str, method: str, preset: str = "default", *, faces: str) -> Variant:
+    """A method under a preset."""
+    name = method if preset == "default" else f"{method}-{preset}"
+    learning = preset_settings(model, get_method(method), preset)
+    return resolved(Variant(name, method, learning, network=_network(method, faces)))
 
 
 def _network(method: str, faces: str) -> str:

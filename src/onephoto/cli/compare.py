@@ -31,7 +31,10 @@ ClipModel = Annotated[
 
 def compare(
     out: Annotated[Path, typer.Argument(help="Folder for identities, pictures and rows; one begun is gone on with.")],
-    method: Annotated[list[str] | None, typer.Option(help="A method; may be repeated. All unless given.")] = None,
+    method: Annotated[
+        list[str] | None,
+        typer.Option(help="A method, or one under a preset as in sefi:fast; may be repeated. All unless given."),
+    ] = None,
     people: Annotated[int, typer.Option(help="How many people.")] = 8,
     first: Annotated[
         int, typer.Option(help="Seed of the first person: 90000 for choices, 100000 to measure.")

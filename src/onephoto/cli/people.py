@@ -4,7 +4,7 @@ import json
 import warnings
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -74,7 +74,7 @@ def learn(
     """Learn one person from one photo into one small file; with --each, one person from each photo."""
     quiet()
     from onephoto.api import LearnRequest
-    from onephoto.evaluate.plan import learning_settings
+    from onephoto.evaluate.plan import preset_settings
     from onephoto.together import Together
 
     if each and (name is not None or box is not None):
@@ -84,9 +84,7 @@ def learn(
         "steps": steps, "learning_rate": learning_rate, "attention_weight": attention_weight, "num_stages": num_stages,
         "start": None if start is None else str(start), "early_stop": early_stop,
     }  # fmt: skip
-    chosen = get_method(method).preset(preset)
-    if preset != "paper":
-        chosen = lesser(learning_settings(model).get(method, {}), chosen)
+    chosen = preset_settings(model, get_method(method), preset)
     settings = chosen | {key: value for key, value in given.items() if value is not None}
     requests = [
         LearnRequest(
@@ -104,12 +102,6 @@ def learn(
     if failed:
         typer.echo("\n".join(f"onephoto: {error}" for error in failed), err=True)
         raise typer.Exit(2)
-
-
-def lesser(for_model: dict[str, Any], preset: dict[str, Any]) -> dict[str, Any]:
-    """What was chosen for a model and what a preset says, with the fewer steps of the two."""
-    steps = [settings["steps"] for settings in (for_model, preset) if "steps" in settings]
-    return for_model | preset | ({"steps": min(steps)} if steps else {})
 
 
 def generate(

@@ -8,12 +8,15 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from onephoto.errors import SettingError
 from onephoto.evaluate.people import kind_of
 from onephoto.evaluate.prompt_sets import OBJECT, USUAL, WORLD, prompt_sets, prompts_of
 from onephoto.world.prompts import Prompt
+
+if TYPE_CHECKING:
+    from onephoto.backbone.method import MethodSpec
 
 BASE = "base"
 """The variant that learns nobody: the model draws the class word, which shows what it reaches for a prompt."""
@@ -173,5 +176,32 @@ def write_whole(path: Path, text: str) -> None:
 
 def learning_settings(model: str) -> dict[str, dict[str, Any]]:
     """Settings by method for a model, from learning.toml beside this file; nothing for a model not named there."""
+    return {
+        method: {name: value for name, value in known.items() if name != "presets"}
+        for method, known in _learning(model).items()
+    }
+
+
+def preset_settings(model: str, spec: "MethodSpec", preset: str) -> dict[str, Any]:
+    """The settings of a method that go by a preset's name on a model.
+
+    What learning.toml says of the preset there, or else what the method says, on top of what was chosen for the model
+    and with no more steps; "paper" is what the method says of it, whatever the model. Raises SettingError for a preset
+    that the method does not have.
+    """
+    asked, known = spec.preset(preset), _learning(model).get(spec.name, {})
+    if preset == "paper":
+        return asked
+    chosen = {name: value for name, value in known.items() if name != "presets"}
+    return lesser(chosen, asked) | known.get("presets", {}).get(preset, {})
+
+
+def lesser(for_model: Mapping[str, Any], preset: Mapping[str, Any]) -> dict[str, Any]:
+    """What was chosen for a model and what a preset says, with the fewer steps of the two."""
+    steps = [settings["steps"] for settings in (for_model, preset) if "steps" in settings]
+    return {**for_model, **preset, **({"steps": min(steps)} if steps else {})}
+
+
+def _learning(model: str) -> dict[str, dict[str, Any]]:
     text = resources.files("onephoto.evaluate").joinpath("learning.toml").read_text(encoding="utf-8")
     return tomllib.loads(text).get(model, {})

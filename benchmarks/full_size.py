@@ -3,9 +3,11 @@
     python benchmarks/full_size.py sd15
     python benchmarks/full_size.py sd21
     python benchmarks/full_size.py sdxl --dtype bfloat16
+    python benchmarks/full_size.py sdxl --size 1024 --batch 1 --dtype bfloat16 --device cuda --json sdxl-memory.json
 
-It shows that code, memory and number formats hold at full size; its pictures show nothing. The portrait to learn from
-is the demo's. Shapes are those of the models' public configuration files.
+It shows that code, memory and number formats hold at full size; its pictures show nothing. On a GPU the peak is of what
+torch holds there, on a CPU of the process so far. The portrait to learn from is the demo's. Shapes are those of the
+models' public configuration files.
 """
 
 import json
@@ -194,22 +196,44 @@ def count(model: nn.Module) -> int:
     return sum(parameter.numel() for parameter in model.parameters())
 
 
-def peak_gigabytes() -> float:
-    """The most memory that this process has held so far (on Linux, where it is told in kilobytes)."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+def peak_gigabytes(device: str = "cpu") -> float:
+    """The most memory held since it was last asked on a GPU, else by this process (Linux tells it in kilobytes)."""
+    if not device.startswith("cuda"):
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+    peak = torch.cuda.max_memory_allocated() / 1e9
+    torch.cuda.reset_peak_memory_stats()
+    return peak
 
 
-def timed(label: str, work: Callable[[], Any]) -> Any:
-    """The work's result, after a line of its seconds and the peak so far."""
-    start = time.monotonic()
-    result = work()
-    print(f"{label:<32}{time.monotonic() - start:8.1f} s   peak {peak_gigabytes():5.1f} GB", flush=True)
-    return result
+class Stopwatch:
+    """Times pieces of work on a device, prints a line of each, and keeps its seconds and peak by its first word."""
+
+    def __init__(self, device: str):
+        self.device = device
+        self.found: dict[str, dict[str, float]] = {}
+
+    def __call__(self, label: str, work: Callable[[], Any]) -> Any:
+        """The work's result."""
+        start = time.monotonic()
+        result = work()
+        if self.device.startswith("cuda"):
+            torch.cuda.synchronize()
+        seconds, peak = time.monotonic() - start, peak_gigabytes(self.device)
+        print(f"{label:<32}{seconds:8.1f} s   peak {peak:5.1f} GB", flush=True)
+        self.found[label.split()[0]] = {"seconds": seconds, "peak": 1e9 * peak}
+        return result
 
 
-def learned(backbone: Backbone, photo: Image.Image, *, steps: int, size: int) -> api.IdentityFile:
+def on_device(shape: Shape, dtype: torch.dtype, device: str) -> Backbone:
+    """The pipeline there."""
+    backbone = full_size(shape, dtype)
+    backbone.pipeline.to(device)
+    return backbone
+
+
+def learned(backbone: Backbone, photo: Image.Image, *, steps: int, size: int, batch: int = 4) -> api.IdentityFile:
     """The person of the photo after a few steps; raises ValueError if a token is not a number."""
-    request = api.LearnRequest(name="alice", settings={"steps": steps}, size=size)
+    request = api.LearnRequest(name="alice", settings={"steps": steps, "batch_size": batch}, size=size)
     identity = api.learn(backbone, [photo], request)
     if not all(bool(rows.isfinite().all()) for rows in identity.tensors.values()):
         raise ValueError("a learned token is not a number")
@@ -221,28 +245,37 @@ def main(
     size: Annotated[int, typer.Option(help="Side in pixels to learn and to draw at.")] = 256,
     steps: Annotated[int, typer.Option(help="Updates, and denoising steps.")] = 2,
     dtype: Annotated[Precision, typer.Option(help="Number format.")] = Precision.FLOAT32,
+    batch: Annotated[int, typer.Option(help="Samples an update.")] = 4,
+    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     out: Annotated[Path | None, typer.Option(help="PNG to write.")] = None,
+    result: Annotated[Path | None, typer.Option("--json", help="Write the numbers here.")] = None,
 ) -> None:
     """Learn a person and draw one picture on a model of full size with random weights."""
     if shape is Shape.SDXL and dtype is Precision.FLOAT32:
         print("SDXL in float32 holds 14 GB of weights; --dtype bfloat16 halves them")
-    backbone = timed(f"build {shape} in {dtype}", lambda: full_size(shape, getattr(torch, dtype)))
+    timed = Stopwatch(device)
+    backbone = timed(f"build {shape} in {dtype}", lambda: on_device(shape, getattr(torch, dtype), device))
     encoders = dict(zip(backbone.encoder_names, backbone.text_encoders, strict=True))
     parts = {"U-Net": backbone.unet, "autoencoder": backbone.vae, **encoders}
     for name, part in parts.items():
         print(f"  {name:<18}{count(part) / 1e6:10.1f} M weights")
     photo = read_photo(portrait(), size=size).image
-    identity = timed(f"learn, {steps} steps at {size}", lambda: learned(backbone, photo, steps=steps, size=size))
+    identity = timed(
+        f"learn {steps} steps at {size}", lambda: learned(backbone, photo, steps=steps, size=size, batch=batch)
+    )
     for name, rows in identity.tensors.items():
         print(f"  {name} {tuple(rows.shape)}, all finite")
     settings = DrawSettings(steps=steps, size=size)
     image = timed(
-        f"draw, {steps} steps at {size}",
+        f"draw {steps} steps at {size}",
         lambda: api.generate(backbone, PROMPT, [identity], seeds=[0], settings=settings)[0],
     )
     print(f"  {image.width} x {image.height} pixels, all finite, from {image.getextrema()}")
     if out is not None:
         image.save(out)
+    if result is not None:
+        asked = {"model": shape, "size": size, "steps": steps, "batch": batch, "dtype": dtype}
+        result.write_text(json.dumps({**asked, **timed.found}, indent=2) + "\n")
 
 
 if __name__ == "__main__":

@@ -54,6 +54,8 @@ from onephoto.methods.recipe import FACE_PROMPT
 from onephoto.together import Together
 
 ENDLESS = 1_000_000
+SAMPLES = 460
+"""Samples that a person of the embedded model is learned from: 115 steps of 4."""
 THEIRS, OURS = "diffusers' recipe", "sefi"
 ALONE, TOGETHER = "one by one", "together"
 COMPILED = (ResnetBlock2D, FeedForward, Upsample2D, Downsample2D)
@@ -120,6 +122,7 @@ def rows_of(timings: dict[str, Timing], *, batch: int, clock: Clock) -> list[dic
             "who": name, "seconds": timing.seconds(clock), "wall": timing.wall, "cpu": timing.cpu,
             "updates": 1 / timing.seconds(clock), "samples": batch / timing.seconds(clock),
             "ratio": reference / timing.seconds(clock), "peak": timing.peak,
+            "person": SAMPLES * timing.seconds(clock) / batch,
         }
         for name, timing in timings.items()
     ]  # fmt: skip
@@ -153,14 +156,17 @@ def shown(result: dict[str, Any]) -> Table:
     title = "{model}, {dtype}, batch {batch}, {size} px, {threads} threads, {clock} time".format(
         **result, threads=result["machine"]["threads"]
     )
-    table = Table("", "s/update", "updates/s", "samples/s", "x diffusers", "x floor", "peak GB", title=title)
+    person = f"s/{SAMPLES} samples"
+    table = Table("", "s/update", "updates/s", "samples/s", person, "x diffusers", "x floor", "peak GB", title=title)
     for row in result["rows"]:
         table.add_row(
             row["who"], f"{row['seconds']:.3f}", f"{row['updates']:.2f}", f"{row['samples']:.2f}",
-            f"{row['ratio']:.2f}", f"{row['seconds'] / result['floor']:.2f}", gigabytes(row["peak"]),
+            f"{row['person']:.1f}", f"{row['ratio']:.2f}", f"{row['seconds'] / result['floor']:.2f}",
+            gigabytes(row["peak"]),
         )  # fmt: skip
     table.add_row(
         "floor", f"{result['floor']:.3f}", f"{1 / result['floor']:.2f}", f"{result['batch'] / result['floor']:.2f}",
+        f"{SAMPLES * result['floor'] / result['batch']:.1f}",
         f"{result['rows'][0]['seconds'] * result['rows'][0]['ratio'] / result['floor']:.2f}", "1.00", "",
     )  # fmt: skip
     return table

@@ -1,0 +1,152 @@
+"""The benchmarks of speed and numerics at full size, one command after another, within some minutes.
+
+    python benchmarks/suite.py out/speed --device cuda
+    python benchmarks/suite.py out/speed --device cuda --minutes 9 --part sdxl
+    python benchmarks/suite.py out/speed --table docs/speed-h100.md
+    python benchmarks/suite.py out/rehearsal --model mini --device cpu
+
+Each leaves a JSON file and what it printed in the folder. What is there is not measured again, so that a run that was
+stopped goes on; what would not end in time is left for the next run. --model rehearses all of it on another model.
+"""
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+HERE = Path(__file__).resolve().parent
+PARTS = {"sd15": 512, "sdxl": 1024}
+"""Shapes, and the pixels that they are measured at."""
+SPARE = 1.5
+"""By how much a command may take longer than thought before it is stopped."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One command: its name, its script and words, and the seconds that it is thought to take."""
+
+    name: str
+    script: str
+    words: tuple[str, ...]
+    seconds: float
+
+
+def jobs(part: str, *, model: str, device: str, size: int | None) -> Iterator[Job]:
+    """What is measured of a shape, the most wanted first."""
+    scale = 1 if part == "sd15" else 3
+    common = ("--device", device, *(("--size", str(size)) if size else ()))
+    named = ("--model", model, *common)
+    for dtype, compiled in (("bfloat16", ""), ("bfloat16", "--compile"), ("float32", ""), ("float16", "")):
+        words = (*named, "--dtype", dtype, "--rounds", "7", *([compiled] if compiled else []))
+        yield Job(f"{part}-learning-{dtype}{compiled[1:]}", "learning", words, scale * (30 if not compiled else 70))
+    wide = ("--dtype", "bfloat16", "--batch", "8", "--people", "16", "--rounds", "5")
+    yield Job(f"{part}-learning-bfloat16-people", "learning", (*named, *wide), scale * 45)
+    yield Job(f"{part}-numerics", "numerics", named, scale * 60)
+    drawing = ("--dtype", "bfloat16", "--rounds", "3", "--batch", "1", *(("--batch", "16") if part == "sd15" else ()))
+    yield Job(f"{part}-generation-bfloat16", "generation", (*named, *drawing), scale * 60)
+    if model == part:
+        memory = (part, *common, "--dtype", "bfloat16", "--batch", "1")
+        yield Job(f"{part}-memory", "full_size", memory, scale * 20)
+
+
+def carried_out(job: Job, folder: Path, limit: float) -> str:
+    """Run a job that has so many seconds; how it went."""
+    command = [sys.executable, str(HERE / f"{job.script}.py"), *job.words, "--json", str(folder / f"{job.name}.json")]
+    with (folder / f"{job.name}.txt").open("w") as log:
+        log.write(f"{' '.join(command[1:])}\n")
+        log.flush()
+        try:
+            code = subprocess.run(command, stdout=log, stderr=subprocess.STDOUT, timeout=limit, check=False).returncode
+        except subprocess.TimeoutExpired:
+            return f"stopped after {limit:.0f} s"
+    return "done" if code == 0 else f"failed with {code}; see {job.name}.txt"
+
+
+def lines(folder: Path) -> Iterator[str]:
+    """The folder's results as tables of Markdown, with device and date."""
+    found = {path.stem: json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))}
+    devices = sorted({one["machine"]["device"] for one in found.values() if "machine" in one})
+    yield f"# Speed on {', '.join(devices) or 'a device that was not named'}, {date.today():%Y-%m-%d}\n"
+    yield "| learning | who | ms an update | samples a second | s a person | x diffusers | of the floor | peak GB |"
+    yield "|" + " --- |" * 8
+    for name, one in found.items():
+        for row in one["rows"] if "floor" in one else ():
+            yield learning_line(name, row, one)
+    yield "\n| people together | who | people's updates a second | x one by one | peak GB |"
+    yield "|" + " --- |" * 5
+    for name, one in found.items():
+        for row in one.get("crowd", ()):
+            numbers = (f"{row['updates']:.1f}", f"{row['ratio']:.2f}", giga(row["peak"]))
+            yield line(name, f"{row['people']} {row['who']}", *numbers)
+    yield "\n| drawing | who | in a batch | s a picture | over plain | peak GB |"
+    yield "|" + " --- |" * 6
+    for name, one in found.items():
+        for row in one["rows"] if "-generation-" in name else ():
+            numbers = (f"{row['seconds']:.3f}", f"{row['overhead']:+.1%}", giga(row["peak"]))
+            yield line(name, row["who"], str(row["pictures"]), *numbers)
+    yield "\n| numerics | format | loss within | 1 - cosine | length within | tolerated |"
+    yield "|" + " --- |" * 6
+    for name, one in found.items():
+        for row in one["rows"] if name.endswith("-numerics") else ():
+            numbers = (f"{row['loss']:.2%}", f"{row['direction']:.1e}", f"{row['length']:.2%}")
+            yield line(name, row["dtype"], *numbers, "yes" if row["within"] else row["broken"] or "no")
+    yield "\n| memory | GB to learn | GB to draw |"
+    yield "|" + " --- |" * 3
+    for name, one in found.items():
+        if name.endswith("-memory"):
+            yield line(name, giga(one["learn"]["peak"]), giga(one["draw"]["peak"]))
+
+
+def learning_line(name: str, row: dict[str, Any], result: dict[str, Any]) -> str:
+    """A row of learning."""
+    return line(
+        name, row["who"], f"{1000 * row['seconds']:.0f}", f"{row['samples']:.1f}", f"{row['person']:.1f}",
+        f"{row['ratio']:.2f}", f"{result['floor'] / row['seconds']:.0%}", giga(row["peak"]),
+    )  # fmt: skip
+
+
+def line(*cells: str) -> str:
+    """A row of a table."""
+    return f"| {' | '.join(cells)} |"
+
+
+def giga(number: float | None) -> str:
+    """Bytes in GB."""
+    return "?" if number is None else f"{number / 1e9:.1f}"
+
+
+def main(
+    out: Annotated[Path, typer.Argument(help="Folder for the results; one begun is gone on with.")],
+    device: Annotated[str, typer.Option(help="cuda, or cpu to rehearse.")] = "cuda",
+    part: Annotated[list[str] | None, typer.Option(help="sd15 or sdxl; both unless given.")] = None,
+    minutes: Annotated[float, typer.Option(help="Nothing is begun that would not end within these.")] = 9.0,
+    model: Annotated[str | None, typer.Option(help="Measure this model in the shapes' place, at its own size.")] = None,
+    table: Annotated[Path | None, typer.Option(help="Only write the tables here.")] = None,
+) -> None:
+    """Measure what is not measured yet."""
+    out.mkdir(parents=True, exist_ok=True)
+    if table is None:
+        end = time.monotonic() + 60 * minutes
+        for name in part or PARTS:
+            for job in jobs(name, model=model or name, device=device, size=None if model else PARTS[name]):
+                left = end - time.monotonic()
+                if (out / f"{job.name}.json").exists():
+                    continue
+                said = "left for the next run" if left < job.seconds else carried_out(
+                    job, out, min(left, max(60, SPARE * job.seconds))
+                )  # fmt: skip
+                print(f"{job.name}: {said}", flush=True)
+    text = "\n".join(lines(out)) + "\n"
+    (table or out / "speed.md").write_text(text)
+    print(text)
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -128,12 +128,12 @@ def clip_tokenizer(pad_token: str) -> CLIPTokenizer:
         return CLIPTokenizer(str(vocab), str(rules), model_max_length=77, pad_token=pad_token)
 
 
-def at_random(make: Callable[[], nn.Module], dtype: torch.dtype) -> Any:
-    """A model whose memory is asked for once, in its final format, and filled in place."""
+def at_random(make: Callable[[], nn.Module], dtype: torch.dtype, device: str) -> Any:
+    """A model whose memory is asked for once, in its final format and place, and filled there."""
     with torch.device("meta"):
         model = make()
     # torch's own way: diffusers' warns of formats that a checkpoint might want kept, and there is none.
-    model = nn.Module.to(model, dtype).to_empty(device="cpu")
+    model = nn.Module.to(model, dtype).to_empty(device=device)
     for module in model.modules():
         fill(module)
     return model.eval()
@@ -156,25 +156,25 @@ def fill(module: nn.Module) -> None:
         buffer.copy_(torch.arange(buffer.numel()).reshape(buffer.shape))
 
 
-def text_encoder(shape: dict[str, Any], kind: type, dtype: torch.dtype) -> Any:
+def text_encoder(shape: dict[str, Any], kind: type, dtype: torch.dtype, device: str = "cpu") -> Any:
     """CLIP's text encoder of this shape."""
     config = CLIPTextConfig(
         **shape, vocab_size=VOCABULARY, max_position_embeddings=77, bos_token_id=VOCABULARY - 2,
         eos_token_id=VOCABULARY - 1, pad_token_id=1,
     )  # fmt: skip
-    return at_random(lambda: kind(config), dtype)
+    return at_random(lambda: kind(config), dtype, device)
 
 
-def full_size(shape: Shape, dtype: torch.dtype) -> Backbone:
+def full_size(shape: Shape, dtype: torch.dtype, device: str = "cpu") -> Backbone:
     """The pipeline, wrapped as users wrap their own."""
     config = CONFIGURATIONS[shape]
-    unet = at_random(lambda: UNet2DConditionModel(**config.unet), dtype)
+    unet = at_random(lambda: UNet2DConditionModel(**config.unet), dtype, device)
     if count(unet) != config.unet_weights:
         raise ValueError(f"the U-Net has {count(unet)} weights where {shape} has {config.unet_weights}")
-    vae = at_random(lambda: AutoencoderKL(**AUTOENCODER, **config.autoencoder), dtype)
-    first = text_encoder(config.text_encoders[0], CLIPTextModel, dtype)
+    vae = at_random(lambda: AutoencoderKL(**AUTOENCODER, **config.autoencoder), dtype, device)
+    first = text_encoder(config.text_encoders[0], CLIPTextModel, dtype, device)
     if shape is Shape.SDXL:
-        second = text_encoder(config.text_encoders[1], CLIPTextModelWithProjection, dtype)
+        second = text_encoder(config.text_encoders[1], CLIPTextModelWithProjection, dtype, device)
         pipe = StableDiffusionXLPipeline(
             vae, first, second, clip_tokenizer(END), clip_tokenizer("!"), unet, EulerDiscreteScheduler(**SCHEDULE),
             add_watermarker=False,
@@ -224,13 +224,6 @@ class Stopwatch:
         return result
 
 
-def on_device(shape: Shape, dtype: torch.dtype, device: str) -> Backbone:
-    """The pipeline there."""
-    backbone = full_size(shape, dtype)
-    backbone.pipeline.to(device)
-    return backbone
-
-
 def learned(backbone: Backbone, photo: Image.Image, *, steps: int, size: int, batch: int = 4) -> api.IdentityFile:
     """The person of the photo after a few steps; raises ValueError if a token is not a number."""
     request = api.LearnRequest(name="alice", settings={"steps": steps, "batch_size": batch}, size=size)
@@ -254,7 +247,7 @@ def main(
     if shape is Shape.SDXL and dtype is Precision.FLOAT32:
         print("SDXL in float32 holds 14 GB of weights; --dtype bfloat16 halves them")
     timed = Stopwatch(device)
-    backbone = timed(f"build {shape} in {dtype}", lambda: on_device(shape, getattr(torch, dtype), device))
+    backbone = timed(f"build {shape} in {dtype}", lambda: full_size(shape, getattr(torch, dtype), device))
     encoders = dict(zip(backbone.encoder_names, backbone.text_encoders, strict=True))
     parts = {"U-Net": backbone.unet, "autoencoder": backbone.vae, **encoders}
     for name, part in parts.items():

@@ -53,9 +53,7 @@ def model_named(name: str, *, device: str, dtype: torch.dtype) -> Backbone:
     """One of the shapes of `full_size.py` with random weights, or what `load_backbone` takes."""
     if name not in list(Shape):
         return load_backbone(name, device=device, dtype=dtype, offline=True)
-    backbone = full_size(Shape(name), dtype)
-    backbone.pipeline.to(device)
-    return backbone
+    return full_size(Shape(name), dtype, device)
 
 
 def clock_of(clock: Clock | None, device: str) -> Clock:

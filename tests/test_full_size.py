@@ -1,6 +1,7 @@
 """The benchmark on models of full size, as far as it goes in seconds."""
 
 import importlib.util
+import json
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -8,6 +9,7 @@ from types import ModuleType
 import pytest
 import torch
 from diffusers import UNet2DConditionModel
+from tiny import tiny_backbone
 from transformers import CLIPTextModelWithProjection
 
 SCRIPT = Path(__file__).parents[1] / "benchmarks" / "full_size.py"
@@ -47,3 +49,15 @@ def test_a_model_filled_at_random_computes_numbers(full_size: ModuleType) -> Non
     assert model.dtype == torch.bfloat16 and all(rows.device.type == "cpu" for rows in model.parameters())
     outputs = model(torch.arange(77)[None] % 50 + 49358)
     assert outputs.last_hidden_state.isfinite().all() and 0.5 < outputs.last_hidden_state.std() < 2
+
+
+def test_learning_and_drawing_are_timed_and_their_memory_is_kept(
+    full_size: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(full_size, "full_size", lambda shape, dtype, device: tiny_backbone("sd1"))
+    file, image = tmp_path / "memory.json", tmp_path / "image.png"
+    full_size.main(full_size.Shape.SD15, 16, 1, full_size.Precision.FLOAT32, 1, "cpu", image, file)
+    result = json.loads(file.read_text())
+    assert (result["model"], result["size"], result["batch"]) == ("sd15", 16, 1) and image.exists()
+    assert all(result[work]["seconds"] > 0 and result[work]["peak"] > 1e8 for work in ("build", "learn", "draw"))
+    assert "all finite" in capsys.readouterr().out

@@ -17,7 +17,7 @@ from onephoto.core.plain import embedding_table
 from onephoto.core.stages import stage_index
 from onephoto.core.tokens import TokenModule, TokenTable, class_rows
 from onephoto.errors import IdentityFileError, SettingError
-from onephoto.methods.embedding import NAMES, EmbeddingMethod, Pass, starting_rows, token_tensors
+from onephoto.methods.embedding import NAMES, EmbeddingMethod, Pass, starting_rows, token_spread, token_tensors
 from onephoto.methods.recipe import PSEUDO_WORD, WORD, Recipe, by_encoder, denoising
 
 LOOKS = 20
@@ -35,7 +35,8 @@ class SefiSettings(Recipe):
     attention_factors, the downsampling factors against the latent of the layers whose maps enter the loss (None: 1 and
     2 on latents below 32 a side, else 2 and 4); detach_queries, which makes Q a constant in A_t, so that the attention
     loss trains K tokens only; heads, those of the self-attention module; start, where P lies: "names", at the mean of
-    the names of people that the model knows, None, at the class word, or a file of embeddings; focus_power, by which
+    the names of people that the model knows, None, at the class word, or a file of embeddings; spread, where
+    tokens move farthest: "names", where the names that the model knows differ, None, nowhere; focus_power, by which
     power of the class word's map on the photo errors count, 0 for all alike, for what lies around the person is not the
     person; and everything in Recipe.
 
@@ -61,6 +62,7 @@ class SefiSettings(Recipe):
     detach_queries: bool = False
     heads: int = 8
     start: str | None = NAMES
+    spread: str | None = NAMES
     early_stop: int = 0
     look_every: int = 20
     least_gain: float = 0.002
@@ -71,6 +73,8 @@ class SefiSettings(Recipe):
             raise SettingError("num_stages must be 1 or more, attention_weight and focus_power 0 or more")
         if self.early_stop < 0 or self.look_every < 1:
             raise SettingError("early_stop must be 0 or more, and look_every 1 or more")
+        if self.spread not in (None, NAMES):
+            raise SettingError(f"spread is {self.spread!r}; choose {NAMES!r} or None")
         if self.attention_words not in LOSSES:
             raise SettingError(f"attention_words is {self.attention_words!r}; choose one of {', '.join(LOSSES)}")
 
@@ -187,9 +191,10 @@ class Sefi(EmbeddingMethod):
         # P: a class word of several tokens begins as their mean, since V* is one token.
         start = starting_rows(backbone, subject, settings.start)
         self.words = {name: class_rows(rows, 1)[0].float() for name, rows in start.items()}
+        spread = token_spread(backbone, subject, settings.spread)
         self.modules = nn.ModuleDict(
             {
-                name: self._module(word, encoder, generator)
+                name: self._module(word, encoder, generator, spread=spread.get(name))
                 for encoder, (name, word) in zip(backbone.text_encoders, self.words.items(), strict=True)
             }
         )
@@ -240,10 +245,13 @@ class Sefi(EmbeddingMethod):
         """The ten tokens: "tokens.<encoder>" (S, 2, width), K before V."""
         return token_tensors({name: rows.unflatten(0, (-1, 2))[:, :, 0] for name, rows in self.table().vectors.items()})
 
-    def _module(self, word: Tensor, encoder: Any, generator: torch.Generator) -> TokenModule:
+    def _module(
+        self, word: Tensor, encoder: Any, generator: torch.Generator, *, spread: Tensor | None
+    ) -> TokenModule:  # fmt: skip
         num_tokens = self.settings.num_stages * (1 if self.settings.shared_tokens else 2)
         scale = float(encoder.get_input_embeddings().weight.detach().float().square().mean().sqrt())
-        module = TokenModule(len(word), num_tokens, scale=scale, generator=generator, heads=self.settings.heads)
+        heads = self.settings.heads
+        module = TokenModule(len(word), num_tokens, scale=scale, generator=generator, heads=heads, spread=spread)
         return module.to(word.device)
 
     def _anchor(self) -> Anchor:
@@ -269,7 +277,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     # What the paper says, whatever our defaults become; steps, rate and batch it leaves open.
     "paper": {
         "num_stages": 5, "attention_weight": 0.003, "attention_words": "all", "shared_tokens": False,
-        "start": None, "focus_power": 0.0, "decay": 0.0, "early_stop": 0,
+        "start": None, "spread": None, "focus_power": 0.0, "decay": 0.0, "early_stop": 0,
     },
     # Fewer steps; `onephoto study steps` says what that costs.
     "fast": {"steps": 150},

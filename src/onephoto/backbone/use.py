@@ -12,6 +12,7 @@ from onephoto.backbone.hooks import compiled_anew, conditioned, cross_attention_
 from onephoto.backbone.load import Backbone, wrap_pipeline
 from onephoto.backbone.places import Region, places_of
 from onephoto.backbone.prompts import Choice, combinations, encode_choices, is_name, names_in
+from onephoto.backbone.weighted import Encode, encoded_choices
 from onephoto.core.packing import Routing, pack
 from onephoto.core.regions import REST, WHOLE, Mask, Place, token_places
 from onephoto.core.tokens import TokenTable
@@ -83,6 +84,24 @@ class People:
             self.made[asked] = dict(arguments)
             for oldest in list(self.made)[:-MADE]:
                 del self.made[oldest]
+        return arguments
+
+    @torch.no_grad()
+    def encoded_by(self, encode: Encode, text: str, negative_prompt: str = "") -> dict[str, Tensor]:
+        """Arguments for the pipeline's call from another program's way to encode a text, such as compel's.
+
+        encode: text to (1, L, C), and for SDXL to that and the pooled vector, (1, W); it is called for every variant of
+        the people's tokens. Raises PromptError where prompt and negative prompt come out of different length.
+        """
+        arguments, lengths = {}, set()
+        for key, words in (("", text), ("negative_", negative_prompt)):
+            contexts, pooled = encoded_choices(self.backbone, words, self.tables, self.choices, encode)
+            arguments[f"{key}prompt_embeds"] = pack(contexts.to(self.backbone.dtype)[None])
+            lengths.add(contexts.shape[1])
+            if pooled is not None:
+                arguments[f"{key}pooled_prompt_embeds"] = pooled.to(self.backbone.dtype)
+        if len(lengths) > 1:
+            raise PromptError("prompt and negative prompt were encoded to different lengths; cut or pad one of them")
         return arguments
 
     def _without(self, others: Collection[str]) -> dict[str, TokenTable]:

@@ -13,6 +13,7 @@ from PIL import Image
 from safetensors.torch import save_file
 
 import onephoto
+from onephoto.backbone.load import load_backbone
 from onephoto.evaluate import who
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -49,13 +50,15 @@ def stand_in(kind: Any, family: str) -> Any:
 
 
 @pytest.fixture
-def a_users_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def a_users_folder(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     sd1, sdxl = pipeline("sd1"), pipeline("sdxl")
     sd1.tokenizer.save_pretrained("tokenizer")
     onephoto.save_identity("alice.safetensors", somebody(sd1))
     onephoto.save_identity("bob.safetensors", somebody(sd1, 1, "bob"))
     onephoto.save_identity("alice-xl.safetensors", somebody(sdxl))
+    if page == "controlnet":
+        onephoto.save_identity("alice-mini.safetensors", somebody(load_backbone("mini").pipeline))
     save_file({"<cat-toy>": torch.randn(2, 32)}, "cat-toy.safetensors")
     for name in ("photo.png", "mask.png", "edges.png", "alice.jpg", "bob.jpg"):
         Image.fromarray(np.random.default_rng(0).integers(0, 255, (16, 16, 3), np.uint8)).save(name)

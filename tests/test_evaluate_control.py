@@ -2,8 +2,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from onephoto.backbone.control import load_control
+from onephoto.backbone.load import load_backbone
 from onephoto.evaluate import control
-from onephoto.evaluate.control import error_ratio, landmark_error, pose_errors, poses
+from onephoto.evaluate.control import control_painters, error_ratio, landmark_error, pose_errors, poses
+from onephoto.generate.draw import DrawSettings
 from onephoto.identity.faces import face_points
 
 FACE = np.array([[70.0, 40], [60, 40], [30, 40], [40, 40], [50, 60]])
@@ -40,3 +43,14 @@ def test_poses_fit_the_pictures_that_they_are_of(monkeypatch: pytest.MonkeyPatch
         right, bottom = points.max(0).astype(int)
         face = np.asarray(shown)[top - 4 : bottom + 4, left - 4 : right + 4].astype(int)
         assert (face.max(-1) - face.min(-1) > 60).any()
+
+
+@pytest.mark.slow
+def test_the_embedded_controlnet_obeys() -> None:
+    """Faces stand where the pose says, of people whom no model has seen; without it they do not."""
+    mini = load_backbone("mini")
+    given = list(poses(4, size=mini.image_size))
+    painters = control_painters(mini, load_control(mini.unet), DrawSettings(steps=10))
+    steered, free = (pose_errors(paint, given) for paint in painters)
+    assert sum(error is not None for error in steered) >= 2
+    assert error_ratio(steered, free) < 0.5

@@ -126,6 +126,12 @@ def table(cells: Sequence[Cell]) -> str:
     return "".join(rows)
 
 
+def kept(page: str) -> str:
+    """What follows the table on the page, which is written by hand: its sections."""
+    _, mark, rest = page.partition("\n## ")
+    return mark + rest
+
+
 @dataclass(frozen=True)
 class Matrix:
     """The virtual environment, and the cells that were run in it."""
@@ -244,7 +250,7 @@ def ends(
         torch = _said([str(matrix.python), "-c", "import torch; print(torch.__version__)"], check=True).stdout.strip()
         python = ".".join(map(str, sys.version_info[:3]))
         top = HEAD.format(count=len(TESTS), day=date.today(), python=python, torch=torch, commit=head())
-        PAGE.write_text(top + table(cells), encoding="utf-8")
+        PAGE.write_text(top + table(cells) + kept(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
         print(PAGE)
     raise typer.Exit(int(not all(cell.good for cell in cells)))
 

@@ -97,7 +97,7 @@ def test_an_interrupted_run_ends_like_a_whole_one(tmp_path: Path) -> None:
         api.Learning(backbone, [photo()], other, checkpoint_path=path, resume=True)
 
 
-@pytest.mark.parametrize("family", ["sd1", "sdxl"])
+@pytest.mark.parametrize("family", ["sd1", "sd2", "sdxl"])
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_narrow_numbers_learn_and_draw_at_any_size(family: str, dtype: torch.dtype) -> None:
     backbone = tiny_backbone(family)

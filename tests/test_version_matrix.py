@@ -55,5 +55,10 @@ def test_a_table_row_keeps_its_columns(matrix: ModuleType) -> None:
     assert matrix.table([cell]) == "| 0.42.1 | 5.6.0 | 80 | 1 | tests/a.py::b - x \\| y |\n" and not cell.good
 
 
+def test_what_is_written_by_hand_stays(matrix: ModuleType) -> None:
+    assert matrix.kept("# Top\n\n| a |\n\n## Python\n\nWords.\n") == "\n## Python\n\nWords.\n"
+    assert matrix.kept("# Top\n\n| a |\n") == "" and "\n## " in matrix.PAGE.read_text(encoding="utf-8")
+
+
 def test_its_test_files_are_there(matrix: ModuleType) -> None:
     assert all((ROOT / path).exists() for path in matrix.TESTS)

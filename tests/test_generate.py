@@ -3,6 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from diffusers import EulerDiscreteScheduler
 from PIL import Image
 from tiny import tiny_backbone
 
@@ -154,13 +155,24 @@ def test_samplers_draw_and_are_taken_out_again(name: str) -> None:
     assert backbone.pipeline.scheduler is before
 
 
-@pytest.mark.parametrize(("name", "steps", "guidance"), [("lcm", 4, 1.0), ("euler", 2, 0.0), ("euler-a", 1, 0.0)])
+@pytest.mark.parametrize(
+    ("name", "steps", "guidance"), [("lcm", 4, 1.0), ("euler-trailing", 4, 0.0), ("euler-a", 1, 0.0)]
+)
 def test_few_steps_without_guidance_draw_the_person(backbone: Backbone, name: str, steps: int, guidance: float) -> None:
     """The settings of distilled models, LCM, Lightning and Turbo: no negative prompt is beside the prompt then."""
     settings = DrawSettings(steps=steps, guidance=guidance, sampler=name)
     person = api.generate(backbone, TEXT, [learned(backbone)], settings=settings)[0]
     plain = api.generate(backbone, TEXT.replace("<alice>", "person"), [], settings=settings)[0]
     assert np.asarray(person).std() > 0 and not np.array_equal(person, plain)
+
+
+def test_few_steps_begin_at_the_last_timestep_where_the_sampler_is_a_trailing_one() -> None:
+    pipe = tiny_backbone("sdxl").pipeline
+    pipe.scheduler = EulerDiscreteScheduler(timestep_spacing="leading", steps_offset=1)  # as XL's base has it
+    for name, first in (("euler-trailing", 999), ("euler", 751)):
+        with sampler(pipe, name):
+            pipe.scheduler.set_timesteps(4)
+            assert int(pipe.scheduler.timesteps[0]) == first
 
 
 def test_an_unknown_sampler_is_refused_with_those_known() -> None:

@@ -9,16 +9,21 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import typer
+from PIL import Image
 from test_evaluate import BrightJudge
 from tiny import tiny_backbone
 
 from onephoto.evaluate.measure import Judges
 
 FOLDER = Path(__file__).parents[1] / "benchmarks"
-SCRIPTS = ("full_size", "measuring", "diffusers_recipe", "learning", "generation", "numerics", "suite", "likeness")
+SCRIPTS = (
+    "full_size", "measuring", "diffusers_recipe", "learning", "generation", "numerics", "suite", "likeness",
+    "who_is_who",
+)  # fmt: skip
 
 
 @pytest.fixture
@@ -160,3 +165,27 @@ def test_likeness_is_measured_by_seconds_of_learning(benchmark, tmp_path: Path, 
         and "Textual Inversion is best" in capsys.readouterr().out
     )
     assert len((tmp_path / "rows.csv").read_text().splitlines()) == 1 + 3 * 2 * 3
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_people_are_told_apart_by_what_is_drawn_of_them(benchmark, tmp_path: Path, monkeypatch, capsys) -> None:
+    module, backbone = benchmark("who_is_who"), replace(tiny_backbone("sd1"), model_id="tiny")
+    assert module.settings_of(backbone, "sefi", ["steps=3", "start=null"]) == {"steps": 3, "start": None}
+    with pytest.raises(module.SettingError, match="--set steps: give name=value"):
+        module.settings_of(backbone, "sefi", ["steps"])
+    monkeypatch.setattr(module, "DrawSettings", lambda: importlib.import_module("onephoto.api").DrawSettings(steps=1))
+    settings = {"steps": 1, "batch_size": 1}
+    images = module.faces_of(backbone, 90_000, 2, method="textual-inversion", settings=settings)
+    assert len(images) == 2
+
+    def shades(seed: int, count: int) -> list[Image.Image]:
+        return [Image.new("RGB", (8, 8), (40 * (seed - 90_000) + number, 0, 0)) for number in range(count)]
+
+    monkeypatch.setattr(module, "opened", lambda *_: (backbone, Judges(prompt=BrightJudge())))
+    monkeypatch.setattr(module, "rendered_faces", shades)
+    monkeypatch.setattr(module, "faces_of", lambda backbone, seed, pictures, **_: shades(seed, pictures))
+    monkeypatch.setattr(module, "face_vector", lambda image: np.asarray(image, float)[0, 0])
+    module.main(3, 2, "sefi", ["steps=1"], "tiny", module.Precision.FLOAT32, tmp_path / "who.json")
+    (row,) = json.loads((tmp_path / "who.json").read_text())["rows"]
+    assert (row["judge"], row["auc"], row["found"]) == ("dlib", 1.0, 1.0)
+    assert "dlib" in capsys.readouterr().out

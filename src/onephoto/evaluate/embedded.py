@@ -167,14 +167,16 @@ def rendered_faces(seed: int, count: int, *, size: int = 128) -> list[Image.Imag
     return [Image.fromarray(take_picture(somebody, shot, size=size).image) for shot in shots]
 
 
-def vectors_of(images: Sequence[Image.Image]) -> Floats:
-    """Face vectors (n, 128) of the pictures in which there is a face."""
-    found = [vector for image in images if (vector := face_vector(image)) is not None]
-    return np.stack(found) if found else np.zeros((0, 128))
+def vectors_of(images: Sequence[Image.Image], seen: Callable[[Image.Image], Any] = face_vector) -> Floats:
+    """Vectors (n, width) of the pictures in which there is a face, dlib's unless another judge's `seen` is given."""
+    found = [vector for image in images if (vector := seen(image)) is not None]
+    return np.stack(found) if found else np.zeros((0, 0))
 
 
 def between(first: Floats, second: Floats) -> Floats:
-    """All distances between two sets of vectors, flat."""
+    """All distances between two sets of vectors, flat; none where a set is empty."""
+    if not len(first) or not len(second):
+        return np.zeros(0)
     return np.linalg.norm(first[:, None] - second[None], axis=-1).ravel()
 
 
@@ -188,13 +190,22 @@ def named_scores(paint: Callable[[str, int], list[Image.Image]], count: int, sho
     """Drawn against rendered pictures of people whose names the model learned."""
     drawn = [vectors_of(paint(name_of(seed) or "", shots)) for seed in range(count)]
     rendered = [vectors_of(rendered_faces(seed, shots)) for seed in range(count)]
-    own = np.concatenate([between(a, b) for a, b in zip(drawn, rendered, strict=True)])
-    others = np.concatenate([between(drawn[a], rendered[b]) for a, b in product(range(count), repeat=2) if a != b])
-    same = np.concatenate([within(vectors) for vectors in rendered])
+    distance, auc = told_apart(drawn, rendered)
     return [
-        _score("named: distance against rendered", own.mean() / same.mean(), count * shots),
-        _score("named: AUC", area_under_curve(own, others), count * shots),
+        _score("named: distance against rendered", distance, count * shots),
+        _score("named: AUC", auc, count * shots),
     ]
+
+
+def told_apart(drawn: Sequence[Floats], rendered: Sequence[Floats]) -> tuple[float, float]:
+    """Vectors (n, width) of each person's drawn and rendered pictures, in one order: how far drawn ones are from the
+    same person's rendered ones, against these among themselves; and the AUC of that against other people's.
+    """
+    count = range(len(drawn))
+    own = np.concatenate([between(a, b) for a, b in zip(drawn, rendered, strict=True)])
+    others = np.concatenate([between(drawn[a], rendered[b]) for a, b in product(count, repeat=2) if a != b])
+    same = np.concatenate([within(vectors) for vectors in rendered])
+    return float(own.mean() / same.mean()), area_under_curve(own, others)
 
 
 def unseen_score(

@@ -130,7 +130,7 @@ def test_the_u_net_hears_the_size_that_is_learned_at() -> None:
         lambda module, args, kwargs: heard.append(kwargs["added_cond_kwargs"]["time_ids"][0].tolist()), with_kwargs=True
     )
     api.learn(backbone, [photo()], api.LearnRequest(name="a", settings={"steps": 1, "heads": 4}, size=24))
-    assert heard == [[24, 24, 0, 0, 24, 24]]
+    assert heard and all(size == [24, 24, 0, 0, 24, 24] for size in heard)
 
 
 @pytest.mark.filterwarnings("ignore:invalid value encountered")

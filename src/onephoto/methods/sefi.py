@@ -51,7 +51,7 @@ class SefiSettings(Recipe):
     steps: int = 500
     batch_size: int = 4
     learning_rate: float = 1e-3
-    warmup: int = 20
+    warmup: int = 10
     decay: float = 0.7
     num_stages: int = 5
     attention_weight: float = 0.003

@@ -167,9 +167,9 @@ def rendered_faces(seed: int, count: int, *, size: int = 128) -> list[Image.Imag
     return [Image.fromarray(take_picture(somebody, shot, size=size).image) for shot in shots]
 
 
-def vectors_of(images: Sequence[Image.Image], seen: Callable[[Image.Image], Any] = face_vector) -> Floats:
+def vectors_of(images: Sequence[Image.Image], seen: Callable[[Image.Image], Any] | None = None) -> Floats:
     """Vectors (n, width) of the pictures in which there is a face, dlib's unless another judge's `seen` is given."""
-    found = [vector for image in images if (vector := seen(image)) is not None]
+    found = [vector for image in images if (vector := (seen or face_vector)(image)) is not None]
     return np.stack(found) if found else np.zeros((0, 0))
 
 

@@ -1,10 +1,7 @@
 """The benchmarks of speed, on a tiny model."""
 
-import importlib
 import json
-import sys
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 import torch
@@ -13,27 +10,6 @@ from PIL import Image
 from tiny import tiny_backbone
 
 from onephoto.backbone.load import fast_dtype
-
-FOLDER = Path(__file__).parents[1] / "benchmarks"
-
-
-@pytest.fixture
-def benchmark(monkeypatch: pytest.MonkeyPatch) -> object:
-    monkeypatch.syspath_prepend(str(FOLDER))
-
-    def load(name: str) -> ModuleType:
-        for known in ("full_size", "measuring", "diffusers_recipe", "learning", "generation"):
-            monkeypatch.delitem(sys.modules, known, raising=False)
-        return importlib.import_module(name)
-
-    return load
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("model")
-    tiny_backbone("sd1").pipeline.save_pretrained(folder)
-    return folder
 
 
 def test_learning_is_measured_against_the_recipe_and_the_floor(benchmark, model: Path, tmp_path: Path) -> None:

@@ -2,8 +2,6 @@
 
 import importlib
 import json
-import sys
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -18,31 +16,6 @@ from test_evaluate import BrightJudge
 from tiny import tiny_backbone
 
 from onephoto.evaluate.measure import Judges
-
-FOLDER = Path(__file__).parents[1] / "benchmarks"
-SCRIPTS = (
-    "full_size", "measuring", "diffusers_recipe", "learning", "generation", "numerics", "suite", "likeness",
-    "who_is_who",
-)  # fmt: skip
-
-
-@pytest.fixture
-def benchmark(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], ModuleType]:
-    monkeypatch.syspath_prepend(str(FOLDER))
-
-    def load(name: str) -> ModuleType:
-        for known in SCRIPTS:
-            monkeypatch.delitem(sys.modules, known, raising=False)
-        return importlib.import_module(name)
-
-    return load
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("model")
-    tiny_backbone("sd1").pipeline.save_pretrained(folder)
-    return folder
 
 
 def numbers(module: ModuleType, model: Path, file: Path, monkeypatch: pytest.MonkeyPatch, most: float) -> list[dict]:

@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from tiny import tiny_backbone
 from typer.testing import CliRunner
 
 from onephoto.cli import app, main
@@ -16,13 +15,6 @@ from onephoto.generate.save import read_settings
 from onephoto.methods import get_method
 
 RUN = CliRunner()
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("model")
-    tiny_backbone("sd1").pipeline.save_pretrained(folder)
-    return folder
 
 
 @pytest.fixture

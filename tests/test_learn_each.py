@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tiny import tiny_backbone
 from typer.testing import CliRunner
 
 from onephoto.backbone.prompts import is_name
@@ -16,13 +15,6 @@ from onephoto.errors import IdentityFileError, SettingError
 from onephoto.identity.file import load
 from onephoto.identity.thumbnail import thumbnail_image, thumbnail_of
 from onephoto.learn.log import read
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("model")
-    tiny_backbone("sd1").pipeline.save_pretrained(folder)
-    return folder
 
 
 def picture(path: Path, seed: int) -> Path:

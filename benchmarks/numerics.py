@@ -14,8 +14,19 @@ from typing import Annotated, Any
 import torch
 import typer
 from full_size import Precision
-from measuring import Device, Json, Model, Size, Threads, gigabytes, machine, model_named, peak_bytes, write_json
-from measuring import reset_peak as forget_peak
+from measuring import (
+    Device,
+    Json,
+    Model,
+    Size,
+    Threads,
+    gigabytes,
+    machine,
+    model_named,
+    peak_bytes,
+    reset_peak,
+    write_json,
+)
 from PIL import Image
 from rich.console import Console
 from rich.table import Table
@@ -50,7 +61,7 @@ def learned(backbone: Backbone, photo: Image.Image, *, steps: int, batch: int, s
     settings = {"steps": steps, "batch_size": batch}
     learning = api.Learning(backbone, [photo], api.LearnRequest(name="v", settings=settings, size=size))
     start, losses, broken = flat(learning), [], ""
-    forget_peak(device)
+    reset_peak(device)
     began = time.perf_counter()
     try:
         losses += [report.losses["loss"] for report in learning]

@@ -7,8 +7,8 @@ Development people of the world. Each is learned and drawn some times by "a phot
 compared with four renders of the same person and of all others, by dlib's network and by the world's face judge.
 """
 
-import json
 from collections.abc import Callable, Mapping, Sequence
+from json import JSONDecodeError, loads
 from typing import Annotated, Any
 
 import typer
@@ -36,12 +36,11 @@ RENDERS = 4
 def settings_of(backbone: Backbone, method: str, changed: Sequence[str]) -> dict[str, Any]:
     """The method's settings for the model with changes "name=value", values in JSON; raises SettingError for others."""
     found = dict(learning_settings(backbone.model_id).get(method, {}))
-    found.pop("presets", None)
     for change in changed:
         name, _, value = change.partition("=")
         try:
-            found[name] = json.loads(value)
-        except json.JSONDecodeError as error:
+            found[name] = loads(value)
+        except JSONDecodeError as error:
             raise SettingError(f"--set {change}: give name=value, the value as JSON writes it") from error
     return found
 
@@ -74,7 +73,7 @@ def main(
     ] = None,
     model: Annotated[str, typer.Option(help="mini, or a folder of the same words.")] = "mini",
     dtype: Dtype = Precision.FLOAT32,
-    json_file: Json = None,
+    json: Json = None,
 ) -> None:
     """Measure how well learned people are told apart."""
     backbone, judges = opened(model, "cpu", dtype)
@@ -93,7 +92,7 @@ def main(
         table.add_row(row["judge"], f"{row['auc']:.3f}", f"{row['distance']:.2f}", f"{row['found']:.2f}")
     Console().print(table)
     asked = {"model": backbone.model_id, "method": method, "settings": settings, "dtype": str(dtype)}
-    write_json(json_file, {**asked, "people": people, "pictures": pictures, "machine": machine("cpu"), "rows": rows})
+    write_json(json, {**asked, "people": people, "pictures": pictures, "machine": machine("cpu"), "rows": rows})
 
 
 if __name__ == "__main__":

@@ -46,15 +46,11 @@ class DiffusionSettings:
         """
         if device == "cpu" and not compiled:
             return cls(minutes=minutes)
-        if device == "cpu":
-            optimiser = OptimiserSettings(
-                learning_rate=5e-4, warmup_steps=100, ema_decay=0.998, decay_share=0.6, orthogonalise=True
-            )
-            return cls(minutes=minutes, batch_size=64, optimiser=optimiser)
+        batch_size, rate = (64, 5e-4) if device == "cpu" else (1024, 2e-3)
         optimiser = OptimiserSettings(
-            learning_rate=2e-3, warmup_steps=100, ema_decay=0.998, decay_share=0.6, orthogonalise=True
+            learning_rate=rate, warmup_steps=100, ema_decay=0.998, decay_share=0.6, orthogonalise=True
         )
-        return cls(minutes=minutes, batch_size=1024, optimiser=optimiser)
+        return cls(minutes=minutes, batch_size=batch_size, optimiser=optimiser)
 
 
 @dataclass(frozen=True)

@@ -118,8 +118,8 @@ class LatentSet:
         self.pictures.rescan()
         if self.prepare is not None:
             self.prepare()
-        there = [path for path in self.pictures.paths if latents_of(path, self.folder).exists()]
-        for path in [path for path in there if path not in self.shards][:most]:
+        new = [path for path in self.pictures.paths if path not in self.shards]
+        for path in [path for path in new if latents_of(path, self.folder).exists()][:most]:
             part = self._read(path)
             self.content = part if self.content is None else self.content.joined(part)
             self.shards.append(path)

@@ -201,11 +201,20 @@ def told_apart(drawn: Sequence[Floats], rendered: Sequence[Floats]) -> tuple[flo
     """Vectors (n, width) of each person's drawn and rendered pictures, in one order: how far drawn ones are from the
     same person's rendered ones, against these among themselves; and the AUC of that against other people's.
     """
-    count = range(len(drawn))
-    own = np.concatenate([between(a, b) for a, b in zip(drawn, rendered, strict=True)])
-    others = np.concatenate([between(drawn[a], rendered[b]) for a, b in product(count, repeat=2) if a != b])
-    same = np.concatenate([within(vectors) for vectors in rendered])
-    return float(own.mean() / same.mean()), area_under_curve(own, others)
+    pairs = product(range(len(drawn)), repeat=2)
+    others = np.concatenate([between(drawn[a], rendered[b]) for a, b in pairs if a != b])
+    own = own_distances(drawn, rendered)
+    return against_rendered(own, rendered), area_under_curve(own, others)
+
+
+def own_distances(drawn: Sequence[Floats], rendered: Sequence[Floats]) -> Floats:
+    """All distances of people's drawn faces to their own rendered ones, flat."""
+    return np.concatenate([between(a, b) for a, b in zip(drawn, rendered, strict=True)])
+
+
+def against_rendered(own: Floats, rendered: Sequence[Floats]) -> float:
+    """The mean of such distances in units of that between two rendered faces of one person."""
+    return float(own.mean() / np.concatenate([within(vectors) for vectors in rendered]).mean())
 
 
 def unseen_score(
@@ -218,9 +227,8 @@ def unseen_score(
         images = rendered_faces(seed, shots + photos)
         rendered.append(vectors_of(images[:shots]))
         drawn.append(vectors_of(meet(images[shots:], shots)))
-    own = np.concatenate([between(a, b) for a, b in zip(drawn, rendered, strict=True)])
-    same = np.concatenate([within(vectors) for vectors in rendered])
-    return _score("unseen: distance against rendered", own.mean() / same.mean(), count * shots)
+    distance = against_rendered(own_distances(drawn, rendered), rendered)
+    return _score("unseen: distance against rendered", distance, count * shots)
 
 
 @torch.no_grad()

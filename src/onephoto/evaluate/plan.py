@@ -190,10 +190,8 @@ def preset_settings(model: str, spec: "MethodSpec", preset: str) -> dict[str, An
     that the method does not have.
     """
     asked, known = spec.preset(preset), _learning(model).get(spec.name, {})
-    if preset == "paper":
-        return asked
-    chosen = {name: value for name, value in known.items() if name != "presets"}
-    return lesser(chosen, asked) | known.get("presets", {}).get(preset, {})
+    presets = known.pop("presets", {})
+    return asked if preset == "paper" else lesser(known, asked) | presets.get(preset, {})
 
 
 def lesser(for_model: Mapping[str, Any], preset: Mapping[str, Any]) -> dict[str, Any]:

@@ -49,7 +49,7 @@ def test_what_cannot_be_encoded_so_is_refused() -> None:
     with onephoto.use(pipe, alice=somebody(pipe)) as people:
         encode = by_the_pipeline(pipe)
         with pytest.raises(PromptError, match="different lengths"):
-            people.encoded_by(lambda text: torch.cat([encode(text)] * (1 + ("red" in text)), 1), PERSON, "red")
+            people.encoded_by(lambda text: torch.cat([encode(text)] * (1 + (text == "red")), 1), PERSON, "red")
 
 
 def compel_of(pipe: Any) -> Callable[[str], Any]:

@@ -45,7 +45,8 @@ def encoded_choices(
 def _stand_ins(backbone: Backbone, text: str, counts: Mapping[str, int]) -> dict[str, list[str]]:
     """As many words as each person has tokens, none of them in the text, each of one token in every tokenizer."""
     spoken = text.lower()
-    entries = (re.fullmatch(r"([a-z]{3,9})</w>", entry) for entry in backbone.tokenizers[0].get_vocab())
+    vocabulary = backbone.tokenizers[0].get_vocab()  # a hash map, whose own order changes from run to run
+    entries = (re.fullmatch(r"([a-z]{3,9})</w>", entry) for entry in sorted(vocabulary, key=vocabulary.__getitem__))
     free = (
         found[1] for found in entries
         if found and found[1] not in spoken and all(len(_ids(one, found[1])) == 1 for one in backbone.tokenizers)

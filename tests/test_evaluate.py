@@ -21,6 +21,7 @@ from onephoto.evaluate.metrics import (
     inside,
     likeness,
     likeness_where,
+    told_apart,
 )
 from onephoto.evaluate.people import Sitter, sitter
 from onephoto.evaluate.plan import BASE, Plan, Variant, learning_settings
@@ -107,6 +108,12 @@ def test_a_face_that_is_not_found_counts_as_unlike() -> None:
     vectors = np.stack([np.zeros(128), np.full(128, np.nan), np.full(128, 1.0)])
     assert likeness(distances(np.zeros(128), vectors)).tolist() == [1.0, 0.0, 0.0]
     assert likeness_where(np.array([True, False]), np.array([0.5, 0.9])).tolist() == [0.5, 0.0]
+
+
+def test_told_apart_is_the_share_of_others_who_are_farther_and_half_without_a_face() -> None:
+    assert told_apart(0.4, np.array([0.3, 0.4, 0.5, 0.6])) == 2.5 / 4
+    assert told_apart(float("nan"), np.array([0.3])) == 0.5
+    assert np.isnan(told_apart(0.4, np.array([])))
 
 
 def test_copying_is_zero_when_the_pictures_are_as_like_to_both() -> None:

@@ -163,17 +163,17 @@ def _show(results: "Results") -> None:
 
     kind, noun = results.likeness, "person" if results.likeness == "ID" else "thing"
     table = Table(
-        "method", f"{kind}(P)", "95%", kind, "2nd ID", "Prompt", "Detect", "Copy", "s", "KB", box=SIMPLE,
-        pad_edge=False,
+        "method", f"{kind}(P)", "95%", kind, "apart", "2nd ID", "apart", "Prompt", "Detect", "Copy", "s", "KB",
+        box=SIMPLE, pad_edge=False,
     )  # fmt: skip
     for line in summary(results):
         low, high = line.id_p_interval
         able = math.isfinite(line.id_p)
         table.add_row(
             line.method, f"{line.id_p:.3f}" if able else NOT_POSSIBLE, f"{low:.2f}-{high:.2f}" if able else "",
-            number(line.id, ".3f"), number(line.second_id, ".3f"), number(line.prompt, ".3f"),
-            number(line.detect, ".2f"), number(line.copy, "+.2f"), number(line.seconds, ".0f"),
-            number(line.bytes / 1000, ".0f"),
+            number(line.id, ".3f"), number(line.told_apart, ".2f"), number(line.second_id, ".3f"),
+            number(line.second_told, ".2f"), number(line.prompt, ".3f"), number(line.detect, ".2f"),
+            number(line.copy, "+.2f"), number(line.seconds, ".0f"), number(line.bytes / 1000, ".0f"),
         )  # fmt: skip
     low, high = floor_and_ceiling(list(results.sitters.values()))
     console = Console()

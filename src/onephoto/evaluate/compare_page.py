@@ -45,6 +45,7 @@ def plots_of(results: Results) -> dict[str, tuple[bytes, str]]:
     able = [line for line in lines if np.isfinite(line.id_p)]
     floor, ceiling = floor_and_ceiling(list(results.sitters.values()))
     limits = {name: value for name, value in (("floor", floor), ("ceiling", ceiling)) if np.isfinite(value)}
+    told = [_mark(line.method, line.told_apart, line.told_interval) for line in able if np.isfinite(line.told_apart)]
     return {
         "ranking": (
             ranking([_mark(line.method, line.id_p, line.id_p_interval) for line in able], label=f"{kind}(P)"),
@@ -53,6 +54,10 @@ def plots_of(results: Results) -> dict[str, tuple[bytes, str]]:
         "likeness": (
             ranking([_mark(line.method, line.id, line.id_interval) for line in able], label=kind, limits=limits),
             f"{kind} alone, whatever the picture shows, between two different ones (floor) and one (ceiling).",
+        ),
+        "told-apart": (
+            ranking(told, label="told apart", limits={"a guess": 0.5}),
+            f"How often a picture is nearer to the photo of its own {_noun(results)} than to another's.",
         ),
         "scatter": (
             scatter([_point(line, results) for line in able], labels=("Prompt", kind)),
@@ -132,7 +137,7 @@ def _page(results: Results, plots: dict[str, str]) -> str:
             *(pieces.text(note, "note") for note in notes_of(results)),
             pieces.side_by_side(plots["ranking"], plots["likeness"]),
         ),
-        pieces.section("Likeness and prompts", pieces.side_by_side(plots["scatter"], *sets)),
+        pieces.section("Likeness and prompts", pieces.side_by_side(plots["told-apart"], plots["scatter"], *sets)),
         *_pictures(results),
         *attention_section(results, _columns(results)),
         pieces.section("What it costs", pieces.side_by_side(plots["seconds"], plots["bytes"])),
@@ -144,7 +149,8 @@ def _page(results: Results, plots: dict[str, str]) -> str:
 def _table(results: Results) -> str:
     kind = results.likeness
     header = (
-        "method", f"{kind}(P)", "95% interval", kind, "second ID", "Prompt", "shown", "Detect", "Copy", "seconds", "KB"
+        "method", f"{kind}(P)", "95% interval", kind, "told apart", "second ID", "told apart", "Prompt", "shown",
+        "Detect", "Copy", "seconds", "KB",
     )  # fmt: skip
     rows = [(_role(line.method), _cells(line)) for line in summary(results)]
     sitters = list(results.sitters.values())
@@ -152,7 +158,7 @@ def _table(results: Results) -> str:
     noun, blank = _noun(results), ("", "")
     names = (f"floor: {counted(2, noun)}", f"ceiling: {counted(1, noun)}")
     rows += [
-        ("unlearned", (name, *blank, _number(value, ".3f"), _number(second, ".3f"), *blank, *blank, *blank))
+        ("unlearned", (name, *blank, _number(value, ".3f"), "", _number(second, ".3f"), "", *blank, *blank, *blank))
         for name, value, second in zip(names, own, other, strict=True)
     ]
     return pieces.table(header, [("" if kind == "peer" else kind, cells) for kind, cells in rows])
@@ -161,11 +167,12 @@ def _table(results: Results) -> str:
 def _cells(line: Line) -> tuple[str, ...]:
     low, high = line.id_p_interval
     if not np.isfinite(line.id_p):
-        return (title_of(line.method), NOT_POSSIBLE, *[""] * 7, *_cost_cells(line))
+        return (title_of(line.method), NOT_POSSIBLE, *[""] * 9, *_cost_cells(line))
     return (
         title_of(line.method), f"{line.id_p:.3f}", f"{low:.3f} to {high:.3f}", f"{line.id:.3f}",
-        _number(line.second_id, ".3f"), f"{line.prompt:.3f}", f"{line.passes:.0%}", _number(line.detect, ".0%"),
-        _number(line.copy, "+.2f"), *_cost_cells(line),
+        _number(line.told_apart, ".2f"), _number(line.second_id, ".3f"), _number(line.second_told, ".2f"),
+        f"{line.prompt:.3f}", f"{line.passes:.0%}", _number(line.detect, ".0%"), _number(line.copy, "+.2f"),
+        *_cost_cells(line),
     )  # fmt: skip
 
 

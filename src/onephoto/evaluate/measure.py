@@ -8,14 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from onephoto.evaluate.metrics import assigned, likeness
+from onephoto.evaluate.metrics import assigned, likeness, told_apart
 from onephoto.evaluate.people import Sitter
 from onephoto.identity.faces import face_vectors
 
 NAN = float("nan")
 NOTHING: Mapping[str, Any] = {
-    "faces": 0, "detect": 0.0, "distance": NAN, "to_second": NAN, "id": 0.0, "second_id": NAN, "similarity": NAN,
-    "passes": False, "id_p": 0.0,
+    "faces": 0, "detect": 0.0, "distance": NAN, "to_second": NAN, "id": 0.0, "told_apart": NAN, "second_id": NAN,
+    "second_told": NAN, "similarity": NAN, "passes": False, "id_p": 0.0,
 }  # fmt: skip
 """What is said of a picture that a method cannot make."""
 
@@ -61,11 +61,12 @@ class Judges:
 
 def measured(
     images: Sequence[Image.Image], texts: Sequence[str], shown: Sequence[Sequence[Sitter]], judges: Judges, *,
-    second: bool = True,
+    everybody: Sequence[Sitter] = (), second: bool = True,
 ) -> list[dict[str, Any]]:  # fmt: skip
     """The numbers of pictures, fields of `rows.Row`: prompts in the judge's words, and who should be in each picture.
 
-    second: whether the second opinion is asked at all; its numbers are nan otherwise.
+    everybody: whom to tell the people of a picture from. second: whether the second opinion is asked at all; its
+    numbers are nan otherwise.
     """
     if not images:
         return []
@@ -73,15 +74,17 @@ def measured(
     passes = np.asarray(judges.prompt.prompt_passes(images, texts), bool).tolist()
     found = []
     for image, fit, passed, sitters in zip(images, similarity, passes, shown, strict=True):
+        others = [one for one in everybody if all(one is not sitter for sitter in sitters)]
         if sitters[0].is_thing:
-            own = _of_thing(image, sitters[0], judges.prompt)
+            own = _of_thing(image, sitters[0], others, judges.prompt)
         else:
-            own = _of_people(image, sitters) | {"second_id": _second_id(image, sitters, judges.faces, asked=second)}
+            own = _of_people(image, sitters, others)
+            own |= _second_opinion(image, sitters, others, judges.faces if second else None)
         found.append(own | {"similarity": fit, "passes": passed, "id_p": own["id"] if passed else 0.0})
     return found
 
 
-def _of_people(image: Image.Image, shown: Sequence[Sitter]) -> dict[str, Any]:
+def _of_people(image: Image.Image, shown: Sequence[Sitter], others: Sequence[Sitter]) -> dict[str, Any]:
     """What a picture's faces say of the people who should be in it; somebody without a face has likeness 0."""
     vectors = face_vectors(image)
     places = assigned(np.stack([one.photo_vector for one in shown]), vectors)
@@ -91,6 +94,7 @@ def _of_people(image: Image.Image, shown: Sequence[Sitter]) -> dict[str, Any]:
     return {
         "faces": len(vectors), "detect": float(np.isfinite(to_photo).mean()), "distance": float(to_photo.mean()),
         "to_second": float(to_second.mean()), "id": float(likeness(to_photo).mean()),
+        "told_apart": _told_apart(to_photo, places, vectors, [one.photo_vector for one in others]),
     }  # fmt: skip
 
 
@@ -99,24 +103,41 @@ def _distances(pairs: Sequence[tuple[NDArray, int | None]], vectors: NDArray) ->
     return np.array([np.nan if place is None else np.linalg.norm(vector - vectors[place]) for vector, place in pairs])
 
 
-def _second_id(image: Image.Image, shown: Sequence[Sitter], faces: SecondJudge | None, *, asked: bool) -> float:
-    """Cosine of each person's face to the photo's by the second judge, 0 where none is found: the mean over people."""
-    photos = [one.second_opinion[0] for one in shown if one.second_opinion is not None]
-    if faces is None or not asked or len(photos) < len(shown):
-        return NAN
+def _told_apart(
+    own: NDArray, places: Sequence[int | None], vectors: NDArray, photos: Sequence[NDArray]
+) -> float:  # fmt: skip
+    """Share of others' photos that are farther from each face than its own person's is: the mean over people."""
+    apart = [
+        told_apart(distance, _distances([(photo, place) for photo in photos], vectors))
+        for distance, place in zip(own.tolist(), places, strict=True)
+    ]
+    return float(np.mean(apart))
+
+
+def _second_opinion(
+    image: Image.Image, shown: Sequence[Sitter], others: Sequence[Sitter], faces: SecondJudge | None
+) -> dict[str, Any]:
+    """What the second judge says, of unit vectors: ID is their cosine to the photo's, 0 where no face is found."""
+    photos, theirs = (
+        [one.second_opinion[0] for one in people if one.second_opinion is not None] for people in (shown, others)
+    )
+    if faces is None or len(photos) < len(shown):
+        return {"second_id": NAN, "second_told": NAN}
     vectors = np.asarray(faces.face_vectors(image))
     places = assigned(np.stack(photos), vectors)
-    pairs = zip(photos, places, strict=True)
-    return float(np.mean([0.0 if place is None else max(0.0, vector @ vectors[place]) for vector, place in pairs]))
+    to_photo = _distances(list(zip(photos, places, strict=True)), vectors)
+    cosines = np.nan_to_num(np.clip(1 - to_photo**2 / 2, 0, 1))
+    return {"second_id": float(cosines.mean()), "second_told": _told_apart(to_photo, places, vectors, theirs)}
 
 
-def _of_thing(image: Image.Image, one: Sitter, judge: PromptJudge) -> dict[str, Any]:
+def _of_thing(image: Image.Image, one: Sitter, others: Sequence[Sitter], judge: PromptJudge) -> dict[str, Any]:
     """How near a picture is to a thing's photo and to its second picture; nothing is looked for in it."""
     vector = np.asarray(judge.image_vectors([image]), float)[0]
     to_photo, to_second = one.distance(vector, one.photo_vector), one.distance(vector, one.second_vector)
     return {
         "faces": 0, "detect": NAN, "distance": to_photo, "to_second": to_second,
-        "id": float(likeness(np.array([to_photo]))[0]), "second_id": NAN,
+        "id": float(likeness(np.array([to_photo]))[0]), "second_id": NAN, "second_told": NAN,
+        "told_apart": told_apart(to_photo, np.array([other.distance(vector, other.photo_vector) for other in others])),
     }  # fmt: skip
 
 

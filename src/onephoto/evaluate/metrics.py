@@ -53,6 +53,16 @@ def area_under_curve(same: Floats, different: Floats) -> float:
     return float(smaller + 0.5 * (same[:, None] == different[None]).mean())
 
 
+def told_apart(own: float, others: Floats) -> float:
+    """Share of other people (P,) who are farther from a face than its own person is; who is as far counts half.
+
+    Without a face (own is nan) that is a guess, .5; without others it is nan. Its mean is the area under the curve.
+    """
+    if not len(others):
+        return float("nan")
+    return area_under_curve(np.array([own]), others) if np.isfinite(own) else 0.5
+
+
 def bootstrap_interval(
     by_person: Floats, *, seed: int = 0, draws: int = 2000, level: float = 0.95
 ) -> tuple[float, float]:

@@ -25,8 +25,9 @@ Interval = tuple[float, float]
 class Line:
     """A method's means over people: each person's pictures are averaged first. Intervals are 95%, over people.
 
-    seconds and bytes are nan for what learns nobody, second_id where nobody gave a second opinion, detect for things;
-    all numbers are for a method that can draw nothing of what was asked.
+    seconds and bytes are nan for what learns nobody, second_id and second_told where nobody gave a second opinion,
+    told_apart of one person alone, detect for things; all numbers are for a method that can draw nothing of what was
+    asked.
     """
 
     method: str
@@ -35,7 +36,10 @@ class Line:
     detect: float
     id: float
     id_interval: Interval
+    told_apart: float
+    told_interval: Interval
     second_id: float
+    second_told: float
     id_p: float
     id_p_interval: Interval
     copy: float
@@ -160,7 +164,7 @@ def summary(results: Results) -> list[Line]:
 
 def _line(method: str, results: Results) -> Line:
     rows = results.counted(method)
-    ids, fitting = by_person(rows, "id"), by_person(rows, "id_p")
+    ids, fitting, told = by_person(rows, "id"), by_person(rows, "id_p"), by_person(rows, "told_apart")
     costs = [cost for cost in results.costs if cost.method == method]
     return Line(
         method=method,
@@ -169,7 +173,10 @@ def _line(method: str, results: Results) -> Line:
         detect=_mean(by_person(rows, "detect")),
         id=_mean(ids),
         id_interval=bootstrap_interval(ids),
+        told_apart=_mean(told),
+        told_interval=bootstrap_interval(told),
         second_id=_mean(by_person(rows, "second_id")),
+        second_told=_mean(by_person(rows, "second_told")),
         id_p=_mean(fitting),
         id_p_interval=bootstrap_interval(fitting),
         copy=_copy(rows, results.sitters),

@@ -24,7 +24,9 @@ class Row:
     the mean. faces: how many were found. detect: which share of the people in the prompt has a face. id, similarity,
     passes, id_p: likeness, fit of the prompt, whether it passes, likeness where it does. likeness says which: ID, of
     faces by dlib's network, or Image, of whole pictures by the prompt's judge, for things, of which faces and detect
-    say nothing. second_id: ID in the opinion of face_judge, nan where nobody gave one. impossible: why the method
+    say nothing. told_apart: which share of the other people of the comparison the face is farther from than from its
+    own person, by their photos. second_id, second_told: ID and that share in the opinion of face_judge, nan where
+    nobody gave one. impossible: why the method
     cannot make the picture, "" where it can. The rest repeats the row: learning, drawing and versions are JSON,
     weights and judges are fingerprints.
     """
@@ -52,7 +54,9 @@ class Row:
     judge: str
     versions: str
     likeness: str = ID
+    told_apart: float = float("nan")
     second_id: float = float("nan")
+    second_told: float = float("nan")
     face_judge: str = ""
     impossible: str = ""
 

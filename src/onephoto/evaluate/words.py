@@ -32,6 +32,9 @@ DEFINITIONS = (
      "parts matching from shuffled prompts on pictures whose content is known"),
     ("ID", "likeness: 1 minus the distance between dlib's face vectors of picture and photo; 0 where no face is found. "
      "No method has seen that network in learning, but for Celeb Basis where there is no second opinion"),
+    ("told apart", "how often the face in a picture is nearer to the photo of its person than to another's in "
+     "the comparison: .5 is a guess, and counts where no face is found. Who draws nobody in particular has .5, however "
+     "high the ID; beside the second ID in that judge's opinion"),
     ("second ID", "a second opinion on likeness: the cosine of vectors of the world's own face judge, which learned "
      "from people whom no other model saw; blank for Celeb Basis, which learns with that judge"),
     ("Prompt", "how well picture and words fit, a cosine by the judge, with the class word in the name's place"),
@@ -49,6 +52,7 @@ THING_DEFINITIONS = (
     ("Image", "likeness of whole pictures: the cosine between the vectors that the judge of prompts makes of picture "
      "and photo. It sees place and light as well as the thing, so floor and ceiling are near. No face network looks at "
      "things, and there is no ID"),
+    ("told apart", "how often a picture is nearer to the photo of its thing than to another's; .5 is a guess"),
     *(pair for pair in DEFINITIONS if pair[0] in ("Prompt", "shown")),
     ("Copy", "how much liker a picture is to the learned photo than to another picture of that thing, as a share of "
      "the likeness of these two"),

@@ -89,7 +89,10 @@ class Studio:
             raise KeyboardInterrupt
         return IdentityFile("x", "person", variant.method, {}, {"person": one.person.seed, "base": {}, "seed": 0})
 
-    def paint(self, text: str, identities: list[IdentityFile], seed: int) -> Image.Image:
+    def paint(self, texts: list[str], identities: list[IdentityFile], seeds: list[int]) -> list[Image.Image]:
+        return [self.paint_one(text, identities, seed) for text, seed in zip(texts, seeds, strict=True)]
+
+    def paint_one(self, text: str, identities: list[IdentityFile], seed: int) -> Image.Image:
         self.painted.append((text, "+".join(one.name for one in identities), seed))
         if not identities or identities[0].method != "sefi":
             return Image.new("RGB", (128, 128), "white")

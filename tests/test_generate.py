@@ -45,6 +45,17 @@ def test_one_photo_to_pictures(backbone: Backbone, tmp_path: Path) -> None:
     assert not np.array_equal(first[0], first[1])
 
 
+def test_prompts_drawn_together_are_as_alone(backbone: Backbone) -> None:
+    people, settings = [learned(backbone)], FEW
+    texts = ["a photo of <alice>", "<alice> on a beach at night", "a dog"]
+    together = api.generate(backbone, texts, people, seeds=[3, 4, 5], settings=settings)
+    for text, seed, image in zip(texts, (3, 4, 5), together, strict=True):
+        (alone,) = api.generate(backbone, text, people, seeds=[seed], settings=settings)
+        assert np.abs(np.asarray(image, int) - np.asarray(alone, int)).max() <= 2
+    with pytest.raises(SettingError, match="2 prompts for 3 seeds"):
+        api.generate(backbone, texts[:2], people, seeds=[3, 4, 5], settings=settings)
+
+
 def test_strength_nought_is_the_class_word(backbone: Backbone) -> None:
     identity = learned(backbone)
     draw = {"seeds": [1], "settings": FEW}

@@ -267,29 +267,32 @@ def changing_weights(identities: Sequence[IdentityFile]) -> list[tuple[IdentityF
 
 @contextmanager
 def _people(
-    backbone: Backbone, text: str, identities: Sequence[IdentityFile | str | Path],
+    backbone: Backbone, texts: Sequence[str], identities: Sequence[IdentityFile | str | Path],
     strengths: Mapping[str, float] | None = None,
 ) -> Iterator[tuple[dict[str, TokenTable], dict[str, str]]]:  # fmt: skip
-    """Tables and class words of these people; within, the backbone has the weights of whom the text names."""
+    """Tables and class words of these people; within, the backbone has the weights of whom the texts name."""
     people = [identity_of(identity) for identity in identities]
     tables, classes = tables_of(backbone, people, strengths)
-    named = [identity for identity in people if identity.name in names_in(text)]
+    said = names_in(" ".join(texts))
+    named = [identity for identity in people if identity.name in said]
     with shifted(backbone.unet, *weight_change(named, strengths)):
         yield tables, classes
 
 
 def generate(
-    model: Any, text: str, identities: Sequence[IdentityFile | str | Path], *, seeds: Sequence[int] = (0,),
-    settings: DrawSettings | None = None, strengths: Mapping[str, float] | None = None,
+    model: Any, text: str | Sequence[str], identities: Sequence[IdentityFile | str | Path], *,
+    seeds: Sequence[int] = (0,), settings: DrawSettings | None = None, strengths: Mapping[str, float] | None = None,
     regions: Mapping[str, Region] | None = None, faces: Faces | None = None,
 ) -> list[Image.Image]:  # fmt: skip
     """One picture for each seed, with the people that the text names as "<name>"; model: see `backbone_of`.
 
+    text: the prompt of all pictures, or one for each seed: they are drawn together, and a batch takes less time.
     regions: {name: (left, top, right, bottom)} in shares of the picture or pixels, or masks, white where the person may
     be: pictures, their files, or (H, W) numbers. faces: how small ones are redrawn.
     """
     backbone, settings = backbone_of(model), settings or DrawSettings()
-    with _people(backbone, text, identities, strengths) as (tables, classes):
+    texts = [text] if isinstance(text, str) else text
+    with _people(backbone, texts, identities, strengths) as (tables, classes):
         return draw_refined(
             backbone, text, tables, classes=classes, seeds=seeds, settings=settings, regions=regions, faces=faces
         )
@@ -301,7 +304,7 @@ def look(
 ) -> Attended:  # fmt: skip
     """One picture and a map of every word of its prompt; model: see `backbone_of`."""
     backbone = backbone_of(model)
-    with _people(backbone, text, identities) as (tables, classes):
+    with _people(backbone, [text], identities) as (tables, classes):
         return attend(backbone, text, tables, classes=classes, seed=seed, settings=settings or DrawSettings())
 
 

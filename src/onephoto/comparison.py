@@ -1,6 +1,7 @@
 """The comparison and the studies as functions: plans of methods, and what learns, draws and judges them."""
 
 import hashlib
+import itertools
 import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -30,6 +31,8 @@ from onephoto.world.prompts import Prompt
 
 CLASS_PICTURES = "class-pictures.safetensors"
 THING_LOOKED_AT = Prompt("a photo of {} at the beach")
+BATCH_PIXELS = 512**2
+"""Small pictures are drawn together, which is faster; one of this size keeps a machine busy by itself."""
 DLIB = "dlib"
 """What the network of `identity.faces` is called among those that a method may learn with."""
 
@@ -179,11 +182,14 @@ def compare(
 
 
 def _painter(backbone: Backbone, plan: Plan) -> Painter:
-    """Draws as the plan says."""
+    """Draws as the plan says, so many at once as have BATCH_PIXELS."""
     settings = DrawSettings(**plan.drawing)
+    batch = max(1, BATCH_PIXELS // (settings.size or backbone.image_size) ** 2)
 
-    def paint(text: str, identities: Sequence[IdentityFile], seed: int) -> Image.Image:
-        return generate(backbone, text, identities, seeds=[seed], settings=settings)[0]
+    def paint(texts: Sequence[str], identities: Sequence[IdentityFile], seeds: Sequence[int]) -> list[Image.Image]:
+        parts = [slice(start, start + batch) for start in range(0, len(texts), batch)]
+        drawn = [generate(backbone, texts[part], identities, seeds=seeds[part], settings=settings) for part in parts]
+        return list(itertools.chain.from_iterable(drawn))
 
     return paint
 

@@ -39,7 +39,7 @@ class DrawSettings:
 
 def draw(
     backbone: Backbone,
-    text: str,
+    text: str | Sequence[str],
     tables: Mapping[str, TokenTable],
     *,
     classes: Mapping[str, str],
@@ -49,14 +49,23 @@ def draw(
 ) -> list[Image.Image]:
     """One picture for each seed; a seed gives the same picture alone and in a batch, but for rounding.
 
-    tables: {name: TokenTable}, classes: {name: class word}, regions: {name: its place, a box or a mask}. Raises
-    PromptError for a name that is in neither, and ModelError for pictures that are not numbers.
+    text: the prompt of all, or one for each seed. tables: {name: TokenTable}, classes: {name: class word}, regions:
+    {name: its place, a box or a mask}. Raises PromptError for a name that is in neither, SettingError for other than
+    one prompt a seed, and ModelError for pictures that are not numbers.
     """
     pipe, side = backbone.pipeline, settings.size or backbone.image_size
     places = places_of(regions or {}, (side, side))
+    texts = [text] if isinstance(text, str) else text
+    if len(texts) not in (1, len(seeds)):
+        raise SettingError(f"{len(texts)} prompts for {len(seeds)} seeds; give one for all, or one for each")
     with use(backbone, tables, classes) as people, sampler(pipe, settings.sampler):
-        prompt = people.prompt(text, settings.negative_prompt or None, clip_skip=settings.clip_skip, regions=places)
-        return pictures(pipe, **prompt, **call_arguments(backbone, settings, seeds))
+        prompts = [
+            people.prompt(one, settings.negative_prompt or None, clip_skip=settings.clip_skip, regions=places)
+            for one in texts
+        ]
+        prompt = {name: torch.cat([own[name] for own in prompts]) for name in prompts[0]}
+        arguments = call_arguments(backbone, settings, seeds, prompts=len(texts))
+        return pictures(pipe, **prompt, **arguments)
 
 
 def pictures(pipe: Any, **arguments: Any) -> list[Image.Image]:
@@ -70,13 +79,15 @@ def pictures(pipe: Any, **arguments: Any) -> list[Image.Image]:
     return pipe.image_processor.numpy_to_pil(pixels)
 
 
-def call_arguments(backbone: Backbone, settings: DrawSettings, seeds: Sequence[int]) -> dict[str, object]:
+def call_arguments(
+    backbone: Backbone, settings: DrawSettings, seeds: Sequence[int], *, prompts: int = 1
+) -> dict[str, object]:
     """What the pipeline's call takes beside the prompt. Noise is drawn on the CPU, so that devices agree."""
     size = settings.size or backbone.image_size
     return {
         "num_inference_steps": settings.steps,
         "guidance_scale": settings.guidance,
-        "num_images_per_prompt": len(seeds),
+        "num_images_per_prompt": len(seeds) // prompts,
         "generator": [torch.Generator().manual_seed(seed) for seed in seeds],
         "height": size,
         "width": size,

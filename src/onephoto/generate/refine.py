@@ -44,7 +44,7 @@ class Faces:
 
 
 def draw_refined(
-    backbone: Backbone, text: str, tables: Mapping[str, TokenTable], *, classes: Mapping[str, str],
+    backbone: Backbone, text: str | Sequence[str], tables: Mapping[str, TokenTable], *, classes: Mapping[str, str],
     seeds: Sequence[int], settings: DrawSettings, regions: Mapping[str, Region] | None = None,
     faces: Faces | None = None,
 ) -> list[Image.Image]:  # fmt: skip
@@ -52,11 +52,12 @@ def draw_refined(
     images = draw(backbone, text, tables, classes=classes, seeds=seeds, settings=settings, regions=regions)
     if faces is None:
         return images
+    texts = [text] * len(seeds) if isinstance(text, str) else text
     return [
         refined(
-            backbone, image, text, tables, classes=classes, seed=seed, settings=settings, regions=regions, faces=faces
+            backbone, image, said, tables, classes=classes, seed=seed, settings=settings, regions=regions, faces=faces
         )
-        for image, seed in zip(images, seeds, strict=True)
+        for image, said, seed in zip(images, texts, seeds, strict=True)
     ]  # fmt: skip
 
 

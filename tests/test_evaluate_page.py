@@ -36,8 +36,8 @@ def test_the_page_needs_nothing_but_itself(folder: Path) -> None:
     html = write_page(gather(folder)).read_text()
     assert "http" not in html and "<script" not in html and "url(" not in html
     sources = re.findall(r'src="([^"]{0,40})', html)
-    # Two people; the photo and three variants in four grids and, of one person, three cells of attention; eight plots.
-    assert len(sources) == 2 * 4 * 4 + 3 + 8 and all(source.startswith("data:image/") for source in sources)
+    # Two people; the photo and three variants in four grids and, of one person, three cells of attention; seven plots.
+    assert len(sources) == 2 * 4 * 4 + 3 + 7 and all(source.startswith("data:image/") for source in sources)
     assert 'name="viewport"' in html
 
 

@@ -22,7 +22,7 @@ from onephoto.evaluate.words import counted, definitions_of, notes_of, title_of,
 from onephoto.look import page as pieces
 from onephoto.look.plots import Mark, bars, ranking, scatter
 
-PAGE = "report.html"
+PAGE, APART = "report.html", "told-apart"
 SHOWN_PROMPTS = 2
 """Prompts of each set in the picture grids."""
 
@@ -55,10 +55,6 @@ def plots_of(results: Results) -> dict[str, tuple[bytes, str]]:
             ranking([_mark(line.method, line.id, line.id_interval) for line in able], label=kind, limits=limits),
             f"{kind} alone, whatever the picture shows, between two different ones (floor) and one (ceiling).",
         ),
-        "told-apart": (
-            ranking(told, label="told apart", limits={"a guess": 0.5}),
-            f"How often a picture is nearer to the photo of its own {_noun(results)} than to another's.",
-        ),
         "scatter": (
             scatter([_point(line, results) for line in able], labels=("Prompt", kind)),
             "Likeness against fit of the prompt: the best methods are up and to the right.",
@@ -73,7 +69,16 @@ def plots_of(results: Results) -> dict[str, tuple[bytes, str]]:
             ),
             f"Size of one {_noun(results)}'s file.",
         ),
+        **_apart(told, _noun(results)),
     } | {_set_plot(name): _of_set(results, lines, name) for name in results.sets}
+
+
+def _apart(told: Sequence[Mark], noun: str) -> dict[str, tuple[bytes, str]]:
+    """The plot of how well people are told apart, where anybody can be."""
+    if not told:
+        return {}
+    said = f"How often a picture is nearer to the photo of its own {noun} than to another's."
+    return {APART: (ranking(told, label="told apart", limits={"a guess": 0.5}), said)}
 
 
 def _set_plot(name: str) -> str:
@@ -121,7 +126,7 @@ def _point(line: Line, results: Results) -> tuple[Mark, Mark]:
 def _page(results: Results, plots: dict[str, str]) -> str:
     people, prompts = len(results.people), len({(row.set, row.number) for row in results.rows})
     learned = [variant for variant in results.variants if variant.method != BASE]
-    sets = [plots[_set_plot(name)] for name in results.sets]
+    sets = [plots[name] for name in (APART, *map(_set_plot, results.sets)) if name in plots]
     lead = (
         f"{len(learned)} methods learn the same {counted(people, _noun(results))} from one photo each; each draws the "
         f"same {prompts} "
@@ -137,7 +142,7 @@ def _page(results: Results, plots: dict[str, str]) -> str:
             *(pieces.text(note, "note") for note in notes_of(results)),
             pieces.side_by_side(plots["ranking"], plots["likeness"]),
         ),
-        pieces.section("Likeness and prompts", pieces.side_by_side(plots["told-apart"], plots["scatter"], *sets)),
+        pieces.section("Likeness and prompts", pieces.side_by_side(plots["scatter"], *sets)),
         *_pictures(results),
         *attention_section(results, _columns(results)),
         pieces.section("What it costs", pieces.side_by_side(plots["seconds"], plots["bytes"])),
@@ -149,7 +154,7 @@ def _page(results: Results, plots: dict[str, str]) -> str:
 def _table(results: Results) -> str:
     kind = results.likeness
     header = (
-        "method", f"{kind}(P)", "95% interval", kind, "told apart", "second ID", "told apart", "Prompt", "shown",
+        "method", f"{kind}(P)", "95% interval", kind, "told apart", "second ID", "second told", "Prompt", "shown",
         "Detect", "Copy", "seconds", "KB",
     )  # fmt: skip
     rows = [(_role(line.method), _cells(line)) for line in summary(results)]

@@ -34,7 +34,7 @@ DEFINITIONS = (
      "No method has seen that network in learning, but for Celeb Basis where there is no second opinion"),
     ("told apart", "how often the face in a picture is nearer to the photo of its person than to another's in "
      "the comparison: .5 is a guess, and counts where no face is found. Who draws nobody in particular has .5, however "
-     "high the ID; beside the second ID in that judge's opinion"),
+     "high the ID. Second told: the same in that judge's opinion"),
     ("second ID", "a second opinion on likeness: the cosine of vectors of the world's own face judge, which learned "
      "from people whom no other model saw; blank for Celeb Basis, which learns with that judge"),
     ("Prompt", "how well picture and words fit, a cosine by the judge, with the class word in the name's place"),

@@ -41,6 +41,15 @@ def test_the_page_needs_nothing_but_itself(folder: Path) -> None:
     assert 'name="viewport"' in html
 
 
+def test_the_table_stands_beside_the_page_as_markdown(folder: Path) -> None:
+    results = gather(folder)
+    write_page(results)
+    lines = (folder / "table.md").read_text(encoding="utf-8").splitlines()
+    cells = [line.split(" | ") for line in lines if line.startswith("| ")]
+    assert {len(row) for row in cells} == {13} and len(cells) == 2 + 3 + 2
+    assert cells[2][0] == "| SeFi-IDE (ours)" and "SeFi-IDE (ours) is first in ID(P)" in lines[-1]
+
+
 def test_the_page_is_made_again_from_the_folder_alone(folder: Path) -> None:
     before = write_page(gather(folder)).read_bytes()
     plots = {path.name: path.read_bytes() for path in (folder / "plots").glob("*.png")}

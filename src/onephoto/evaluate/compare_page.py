@@ -22,17 +22,18 @@ from onephoto.evaluate.words import counted, definitions_of, notes_of, title_of,
 from onephoto.look import page as pieces
 from onephoto.look.plots import Mark, bars, ranking, scatter
 
-PAGE, APART = "report.html", "told-apart"
+PAGE, TABLE, APART = "report.html", "table.md", "told-apart"
 SHOWN_PROMPTS = 2
 """Prompts of each set in the picture grids."""
 
 
 def write_page(results: Results) -> Path:
-    """Write report.html and its plots into the comparison's folder; gives the page's path."""
+    """Write report.html, its plots and its table as Markdown into the comparison's folder; gives the page's path."""
     plots = plots_of(results)
     for name, (png, _) in plots.items():
         (results.folder / "plots").mkdir(exist_ok=True)
         (results.folder / "plots" / f"{name}.png").write_bytes(png)
+    write_whole(results.folder / TABLE, _markdown(results))
     path = results.folder / PAGE
     write_whole(path, _page(results, {name: pieces.plot(*plot) for name, plot in plots.items()}))
     return path
@@ -152,6 +153,22 @@ def _page(results: Results, plots: dict[str, str]) -> str:
 
 
 def _table(results: Results) -> str:
+    header, rows = _ranked(results)
+    return pieces.table(header, [("" if kind == "peer" else kind, cells) for kind, cells in rows])
+
+
+def _markdown(results: Results) -> str:
+    """The table for a document, with what made it."""
+    header, rows = _ranked(results)
+    lines = [header, ("---", *["---:"] * (len(header) - 1)), *(cells for _, cells in rows)]
+    table = "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+    commands = "\n".join(f"    {command}" for command in results.record.get("commands", []))
+    said = " ".join([*verdict_of(results), *notes_of(results)])
+    return f"{results.record.get('date', '')}:\n\n{commands}\n\n{table}\n\n{said}\n"
+
+
+def _ranked(results: Results) -> tuple[tuple[str, ...], list[tuple[str, tuple[str, ...]]]]:
+    """The table's header, and its lines by their role: methods, then floor and ceiling."""
     kind = results.likeness
     header = (
         "method", f"{kind}(P)", "95% interval", kind, "told apart", "second ID", "second told", "Prompt", "shown",
@@ -166,7 +183,7 @@ def _table(results: Results) -> str:
         ("unlearned", (name, *blank, _number(value, ".3f"), "", _number(second, ".3f"), "", *blank, *blank, *blank))
         for name, value, second in zip(names, own, other, strict=True)
     ]
-    return pieces.table(header, [("" if kind == "peer" else kind, cells) for kind, cells in rows])
+    return header, rows
 
 
 def _cells(line: Line) -> tuple[str, ...]:

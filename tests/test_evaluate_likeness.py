@@ -15,9 +15,9 @@ from onephoto.evaluate.compare_page import write_page
 from onephoto.evaluate.measure import Judges, as_thing_seen_by, with_second_opinion
 from onephoto.evaluate.people import Sitter, kind_of, load_sitter, sitter, thing_sitter
 from onephoto.evaluate.plan import BASE, Variant
-from onephoto.evaluate.report import gather, second_floor_and_ceiling, summary
+from onephoto.evaluate.report import gather, lead_of_ours, second_floor_and_ceiling, summary
 from onephoto.evaluate.rows import CLASS_NOTE
-from onephoto.evaluate.words import notes_of
+from onephoto.evaluate.words import notes_of, verdict_of
 from onephoto.generate.draw import DrawSettings
 from onephoto.identity.faces import face_vectors
 from onephoto.methods import class_prior, method_names
@@ -60,6 +60,9 @@ def test_a_second_judge_gives_its_opinion_but_not_on_what_learned_with_it(
     assert lines["sefi"].second_id > 0.99 and np.isnan(lines["celeb-basis"].second_id)
     # Ours draws the photo itself here, and the base no face at all: a guess.
     assert lines["sefi"].told_apart == lines["sefi"].second_told == 1
+    assert any(said.startswith("SeFi-IDE (ours) tells them apart best: in 100%") for said in verdict_of(results))
+    lead = lead_of_ours(results, "told_apart")
+    assert lead is not None and lead.difference == 0.5 and lead.certain
     assert lines[BASE].told_apart == lines[BASE].second_told == 0.5 and np.isnan(lines["celeb-basis"].second_told)
 
 

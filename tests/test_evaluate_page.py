@@ -9,6 +9,7 @@ from test_evaluate import PLAN, Studio, rows_of
 from typer.testing import CliRunner
 
 from onephoto.cli import app
+from onephoto.cli.compare import _show
 from onephoto.errors import SettingError
 from onephoto.evaluate.compare_page import plots_of, write_page
 from onephoto.evaluate.people import Sitter, sitter
@@ -76,6 +77,21 @@ def test_the_page_says_when_nothing_learned_does_better(folder: Path) -> None:
     better = tuple(replace(row, id=1.0, id_p=1.0) if row.method == BASE else row for row in results.rows)
     _, plain, *_ = verdict_of(replace(results, rows=better))
     assert plain.startswith("Unlearned, the model reaches 1.000") and "no method brings a likeness" in plain
+
+
+def test_the_table_fits_a_terminal_of_80_columns(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    results = gather(folder)
+    longest = max(method_names(), key=len)
+    variants = (replace(results.variants[0], name=longest), *results.variants[1:])
+    rows = tuple(
+        replace(row, method=longest) if row.method == results.variants[0].name else row for row in results.rows
+    )
+    _show(replace(results, variants=variants, rows=rows))
+    shown = capsys.readouterr().out
+    assert longest in shown and "\u2026" not in shown and max(map(len, shown.splitlines())) <= 80
 
 
 def test_an_interval_that_holds_0_leaves_the_order_open() -> None:

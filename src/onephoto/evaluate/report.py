@@ -49,7 +49,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Lead:
-    """ID(P) of one method minus that of another, over the same people, with its 95% interval."""
+    """ID(P), or another number, of one method minus that of another over the same people, with its 95% interval."""
 
     first: str
     second: str
@@ -205,14 +205,15 @@ def _between(one: Sitter) -> float:
     return 1 - one.distance(one.photo_vector, one.second_vector)
 
 
-def lead_of_ours(results: Results, ours: str = OURS) -> Lead | None:
-    """Ours minus the best other method, people paired; None where one of them is missing."""
-    ranked = [line for line in summary(results) if not np.isnan([line.bytes, line.id_p]).any()]
-    others = [line.method for line in ranked if line.method != ours]
-    if not others or ours not in [line.method for line in ranked]:
+def lead_of_ours(results: Results, number: str = "id_p", *, ours: str = OURS) -> Lead | None:
+    """Ours minus the other method that is best in a number, people paired; None where one of them is missing."""
+    ranked = [line for line in summary(results) if not np.isnan([line.bytes, getattr(line, number)]).any()]
+    others = [line for line in ranked if line.method != ours]
+    if not others or len(others) == len(ranked):
         return None
-    first, second = (by_person(results.counted(method), "id_p") for method in (ours, others[0]))
-    return Lead(ours, others[0], float((first - second).mean()), bootstrap_interval(first - second))
+    best = max(others, key=lambda line: float(getattr(line, number))).method
+    first, second = (by_person(results.counted(method), number) for method in (ours, best))
+    return Lead(ours, best, float((first - second).mean()), bootstrap_interval(first - second))
 
 
 def floor_and_ceiling(sitters: Sequence[Sitter]) -> tuple[float, float]:

@@ -1,10 +1,11 @@
 """What came out of a comparison, in sentences made from its numbers."""
 
+import math
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 from onephoto.evaluate.plan import BASE, OURS
-from onephoto.evaluate.report import Lead, Results, lead_of_ours, summary
+from onephoto.evaluate.report import Lead, Line, Results, lead_of_ours, summary
 from onephoto.evaluate.rows import ID
 
 TITLES: Mapping[str, str] = MappingProxyType(
@@ -105,10 +106,26 @@ def verdict_of(results: Results) -> list[str]:
         for base in summary(results)
         if base.method == BASE and base.id_p >= best.id_p
     ]
+    noun = "person" if results.likeness == ID else "thing"
     if lead is not None:
-        noun = "person" if results.likeness == ID else "thing"
         sentences.append(lead_sentence(lead, len(results.people), noun))
+    sentences += _told(results, lines, noun)
     return sentences + (_wanted(results) if results.likeness == ID else [])
+
+
+def _told(results: Results, lines: Sequence[Line], noun: str) -> list[str]:
+    """Which method tells people, or things, apart best."""
+    able = [line for line in lines if not math.isnan(line.told_apart)]
+    if not able:
+        return []
+    best = max(able, key=lambda line: line.told_apart)
+    second = "" if math.isnan(best.second_told) else f", by the second opinion in {best.second_told:.0%}"
+    found = [
+        f"{title_of(best.method)} tells them apart best: in {best.told_apart:.0%} a picture is nearer to its own "
+        f"{noun}'s photo than to another's{second}; a guess is 50%."
+    ]
+    lead = lead_of_ours(results, "told_apart")
+    return found if lead is None else [*found, lead_sentence(lead, len(results.people), noun)]
 
 
 def lead_sentence(lead: Lead, people: int, noun: str = "person") -> str:

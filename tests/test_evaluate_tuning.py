@@ -15,8 +15,11 @@ from onephoto.cli import study as study_command
 from onephoto.errors import SettingError
 from onephoto.evaluate import plan
 from onephoto.evaluate.measure import Judges
+from onephoto.evaluate.people import sitter
 from onephoto.evaluate.plan import Variant
-from onephoto.evaluate.tuning import GRID, fits, scaled, seconds_spent, spend, variants_to_try
+from onephoto.evaluate.report import Results
+from onephoto.evaluate.rows import Row
+from onephoto.evaluate.tuning import GRID, best_line, fits, scaled, seconds_spent, spend, variants_to_try
 from onephoto.generate.draw import DrawSettings
 from onephoto.methods import get_method, method_names
 
@@ -51,6 +54,21 @@ def test_nothing_is_begun_that_would_not_end_in_time(tmp_path: Path) -> None:
     spend(tmp_path, "b", 50)
     assert seconds_spent(tmp_path) == {"a": 100, "b": 50}
     assert fits(tmp_path, 3.75) and not fits(tmp_path, 3.7)
+
+
+def test_who_is_told_apart_counts_more_than_clean_faces_of_nobody() -> None:
+    row = Row(
+        method="a", person=1, second_person=None, set="scene", number=0, prompt="", seed=0, faces=1, detect=1.0,
+        distance=0.5, to_second=0.5, id=0.5, similarity=0.3, passes=True, id_p=0.5, subject="person", model="",
+        weights="", learning="", drawing="", judge="", versions="", told_apart=0.5,
+    )  # fmt: skip
+    told, hidden = (
+        replace(row, method="b", id_p=0.4, told_apart=0.8),
+        replace(row, method="c", told_apart=0.9, passes=False),
+    )
+    variants = tuple(Variant(name, "sefi") for name in "abc")
+    results = Results(Path(), {}, variants, (row, told, hidden), (), {1: sitter(90_000)})
+    assert best_line(results).method == "b"
 
 
 @pytest.fixture

@@ -39,7 +39,7 @@ class Painter(Studio):
         edited = lambda identity, variant: replace(identity, metadata=identity.metadata | {"variant": variant.name})  # noqa: E731
         return replace(super().tools(judge), edit=edited)
 
-    def paint(self, text: str, identities: list[IdentityFile], seed: int) -> Image.Image:
+    def paint_one(self, text: str, identities: list[IdentityFile], seed: int) -> Image.Image:
         self.painted.append((text, identities[0].name, seed))
         photo = self.sitters[identities[0].metadata["person"]].photo
         return photo if identities[0].metadata["variant"] in self.good else Image.new("RGB", (64, 64), "white")

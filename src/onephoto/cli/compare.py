@@ -148,17 +148,12 @@ def tables(out: Path) -> "Results":
 
 def _show(results: "Results") -> None:
     """The summary as a table that fits 80 columns; the page has more."""
-    import math
-
     from rich.box import SIMPLE
     from rich.console import Console
     from rich.table import Table
 
     from onephoto.evaluate.report import floor_and_ceiling, summary
-    from onephoto.evaluate.words import counted, notes_of
-
-    def number(value: float, form: str) -> str:
-        return format(value, form) if math.isfinite(value) else ""
+    from onephoto.evaluate.words import counted, formatted, notes_of
 
     kind, noun = results.likeness, "person" if results.likeness == "ID" else "thing"
     table = Table(box=SIMPLE, pad_edge=False, padding=0)
@@ -166,10 +161,10 @@ def _show(results: "Results") -> None:
         table.add_column(header, no_wrap=True, justify="left" if header == "method" else "right")
     for line in summary(results):
         table.add_row(
-            line.method, number(line.id_p, ".3f"), number(line.id, ".2f"),
-            number(line.told_apart, ".2f"), number(line.second_id, ".3f"), number(line.prompt, ".3f"),
-            number(line.detect, ".2f"), number(line.copy, "+.2f"), number(line.seconds, ".0f"),
-            number(line.bytes / 1000, ".0f"),
+            line.method, formatted(line.id_p, ".3f"), formatted(line.id, ".2f"),
+            formatted(line.told_apart, ".2f"), formatted(line.second_id, ".3f"), formatted(line.prompt, ".3f"),
+            formatted(line.detect, ".2f"), formatted(line.copy, "+.2f"), formatted(line.seconds, ".0f"),
+            formatted(line.bytes / 1000, ".0f"),
         )  # fmt: skip
     low, high = floor_and_ceiling(list(results.sitters.values()))
     console = Console()

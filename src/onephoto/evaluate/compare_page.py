@@ -18,7 +18,7 @@ from onephoto.evaluate.report import (
     summary,
 )
 from onephoto.evaluate.rows import CLASS_NOTE, ID
-from onephoto.evaluate.words import counted, definitions_of, notes_of, title_of, verdict_of
+from onephoto.evaluate.words import counted, definitions_of, formatted, notes_of, title_of, verdict_of
 from onephoto.look import page as pieces
 from onephoto.look.plots import Mark, bars, ranking, scatter
 
@@ -180,7 +180,7 @@ def _ranked(results: Results) -> tuple[tuple[str, ...], list[tuple[str, tuple[st
     noun, blank = _noun(results), ("", "")
     names = (f"floor: {counted(2, noun)}", f"ceiling: {counted(1, noun)}")
     rows += [
-        ("unlearned", (name, *blank, _number(value, ".3f"), "", _number(second, ".3f"), "", *blank, *blank, *blank))
+        ("unlearned", (name, *blank, formatted(value, ".3f"), "", formatted(second, ".3f"), "", *blank, *blank, *blank))
         for name, value, second in zip(names, own, other, strict=True)
     ]
     return header, rows
@@ -192,19 +192,14 @@ def _cells(line: Line) -> tuple[str, ...]:
         return (title_of(line.method), NOT_POSSIBLE, *[""] * 9, *_cost_cells(line))
     return (
         title_of(line.method), f"{line.id_p:.3f}", f"{low:.3f} to {high:.3f}", f"{line.id:.3f}",
-        _number(line.told_apart, ".2f"), _number(line.second_id, ".3f"), _number(line.second_told, ".2f"),
-        f"{line.prompt:.3f}", f"{line.passes:.0%}", _number(line.detect, ".0%"), _number(line.copy, "+.2f"),
+        formatted(line.told_apart, ".2f"), formatted(line.second_id, ".3f"), formatted(line.second_told, ".2f"),
+        f"{line.prompt:.3f}", f"{line.passes:.0%}", formatted(line.detect, ".0%"), formatted(line.copy, "+.2f"),
         *_cost_cells(line),
     )  # fmt: skip
 
 
 def _cost_cells(line: Line) -> tuple[str, str]:
-    return (_number(line.seconds, ".0f"), _number(line.bytes / 1000, ",.0f"))
-
-
-def _number(value: float, form: str) -> str:
-    """A number, or nothing where there is none."""
-    return format(value, form) if np.isfinite(value) else ""
+    return (formatted(line.seconds, ".0f"), formatted(line.bytes / 1000, ",.0f"))
 
 
 def _pictures(results: Results) -> list[str]:

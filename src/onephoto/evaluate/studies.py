@@ -21,7 +21,7 @@ SHOWN = re.compile(r"(K?V?)(\d+)")
 """Words for tokens: "K2" are the K tokens of the first two stages, "KV5" all of five, "KV0" none."""
 
 
-MEASURES = MappingProxyType({"id_p": "ID(P)", "id": "ID", "passes": "shown"})
+MEASURES = MappingProxyType({"id_p": "ID(P)", "told_apart": "told apart", "passes": "shown"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,9 +57,9 @@ class Study:
         """Its mean over people."""
         return float(self.by_person(results, called, number).mean())
 
-    def best(self, results: Results) -> str:
-        """The variant with the highest ID(P); the first of equal ones."""
-        return max(self.variants, key=lambda called: self.mean(results, called))
+    def best(self, results: Results, number: str = "id_p") -> str:
+        """The variant with the highest ID(P), or other number; the first of equal ones."""
+        return max(self.variants, key=lambda called: self.mean(results, called, number))
 
 
 def tokens_kept(shown: str, num_stages: int) -> Tensor:
@@ -84,19 +84,25 @@ def study(name: str) -> Study:
 
 
 def best_sentence(asked: Study, results: Results) -> str:
-    """Which variant is best in ID(P), and how the paper's best one compares."""
-    best, paper = asked.best(results), asked.reference
-    said = f"ID(P) is highest with {best} ({asked.mean(results, best):.3f})"
+    """Which variant is best in ID(P) and tells people apart best, and how the paper's best one compares."""
+    said = _best_in(asked, results, "id_p", "ID(P) is highest")
+    told = asked.mean(results, asked.reference, "told_apart")
+    return said if np.isnan(told) else f"{said} {_best_in(asked, results, 'told_apart', 'People are told apart best')}"
+
+
+def _best_in(asked: Study, results: Results, number: str, what: str) -> str:
+    best, paper = asked.best(results, number), asked.reference
+    said = f"{what} with {best} ({asked.mean(results, best, number):.3f})"
     if best != paper:
-        return f"{said}, not with {paper} as the paper finds; {_behind(asked, results, best, paper)}."
+        return f"{said}, not with {paper} as the paper finds; {_behind(asked, results, best, paper, number)}."
     rest = (called for called in asked.variants if called != best)
-    second = max(rest, key=lambda called: asked.mean(results, called))
-    return f"{said}, as the paper finds; {_behind(asked, results, best, second)}."
+    second = max(rest, key=lambda called: asked.mean(results, called, number))
+    return f"{said}, as the paper finds; {_behind(asked, results, best, second, number)}."
 
 
-def _behind(asked: Study, results: Results, first: str, second: str) -> str:
+def _behind(asked: Study, results: Results, first: str, second: str, number: str) -> str:
     """How far the second is behind the first, people paired."""
-    change = asked.by_person(results, first) - asked.by_person(results, second)
+    change = asked.by_person(results, first, number) - asked.by_person(results, second, number)
     low, high = bootstrap_interval(change)
     certainty = "excludes 0" if low > 0 or high < 0 else "includes 0, so that the order is open"
     return (
@@ -105,13 +111,23 @@ def _behind(asked: Study, results: Results, first: str, second: str) -> str:
     )
 
 
+def likeness_of(asked: Study, results: Results) -> tuple[str, str]:
+    """What likeness is measured by: how well people are told apart, of one person ID; its name and field of Row.
+
+    ID counts a clean face of nobody for a good part of a likeness, and so it is high without any token.
+    """
+    told = not np.isnan(asked.mean(results, asked.reference, "told_apart"))
+    return ("Told apart", "told_apart") if told else ("ID", "id")
+
+
 def stages_sentence(asked: Study, results: Results) -> str:
     """How likeness grows as stages are added, and which of them add most."""
-    ids = [asked.mean(results, called, "id") for called in asked.variants]
+    name, number = likeness_of(asked, results)
+    ids = [asked.mean(results, called, number) for called in asked.variants]
     gains = np.diff(ids)
     early, late = gains[:2].sum(), gains[-2:].sum()
     return (
-        f"ID goes from {ids[0]:.3f} without tokens to {ids[-1]:.3f} with those of all stages; stage "
+        f"{name} goes from {ids[0]:.3f} without tokens to {ids[-1]:.3f} with those of all stages; stage "
         f"{int(gains.argmax()) + 1} adds most ({gains.max():+.3f}). The first two stages add {early:+.3f} and the last "
         f"two {late:+.3f}: likeness comes more from the {'early' if early > late else 'late'} ones."
     )
@@ -119,10 +135,11 @@ def stages_sentence(asked: Study, results: Results) -> str:
 
 def sides_sentence(asked: Study, results: Results) -> str:
     """How much of the likeness K tokens bring alone, and V tokens alone."""
-    none, keys, values, both = (asked.mean(results, called, "id") for called in ("none", "K 1-5", "V 1-5", "both"))
+    name, number = likeness_of(asked, results)
+    none, keys, values, both = (asked.mean(results, called, number) for called in ("none", "K 1-5", "V 1-5", "both"))
     said = (
-        f"ID is {none:.3f} with the class word alone, {keys:.3f} with the K tokens, {values:.3f} with the V tokens and "
-        f"{both:.3f} with both"
+        f"{name} is {none:.3f} with the class word alone, {keys:.3f} with the K tokens, {values:.3f} with the V tokens "
+        f"and {both:.3f} with both"
     )
     gains = f"({max(keys, values) - none:+.3f} against {min(keys, values) - none:+.3f})"
     if max(keys, values) <= none:
@@ -179,7 +196,7 @@ ALL_STUDIES = (
         sentence=sides_sentence,
         steps=("none", *UP_TO, "both"),
         lines={f"{side} tokens": ("none", *names, "both") for side, names in SIDES.items()},
-        measures={"id": "ID"},
+        measures={"told_apart": "told apart"},
     ),
     Study(
         name="lambda",

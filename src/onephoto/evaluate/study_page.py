@@ -17,7 +17,7 @@ from onephoto.evaluate.metrics import bootstrap_interval
 from onephoto.evaluate.plan import write_whole
 from onephoto.evaluate.report import Results
 from onephoto.evaluate.studies import Study
-from onephoto.evaluate.words import DEFINITIONS
+from onephoto.evaluate.words import DEFINITIONS, formatted
 from onephoto.look import page as pieces
 from onephoto.look.plots import Mark, sweep
 from onephoto.look.sheet import contact_sheet
@@ -103,9 +103,10 @@ def _kind(asked: Study, called: str) -> str:
 
 
 def _table(asked: Study, results: Results) -> str:
-    fields = ("id_p", "id", "similarity", "passes", "detect")
+    fields = ("id_p", "id", "told_apart", "second_id", "similarity", "passes", "detect")
     rows = [
-        (_kind(asked, called), [called, *(f"{asked.mean(results, called, field):.3f}" for field in fields)])
+        (_kind(asked, called), [called, *(formatted(asked.mean(results, called, field), ".3f") for field in fields)])
         for called in asked.variants
     ]
-    return pieces.table(("variant", "ID(P)", "ID", "Prompt", "shown", "Detect"), rows)
+    header = ("variant", "ID(P)", "ID", "told apart", "second ID", "Prompt", "shown", "Detect")
+    return pieces.table(header, rows)

@@ -139,6 +139,11 @@ def lead_sentence(lead: Lead, people: int, noun: str = "person") -> str:
     )
 
 
+def formatted(value: float, form: str) -> str:
+    """A number, or nothing where there is none."""
+    return format(value, form) if math.isfinite(value) else ""
+
+
 def counted(number: int, noun: str) -> str:
     """How many people or things."""
     many = "people" if noun == "person" else f"{noun}s"

@@ -15,7 +15,7 @@ from onephoto.evaluate.rows import rows_path
 STEPS = ("steps", "word_steps", "attention_steps")
 RATES = ("learning_rate", "word_rate", "attention_rate")
 """Settings that are scaled, all of a kind together, where a method has them."""
-GRID = ((1.0, 1.0), (1.0, 10.0), (1.0, 30.0), (1.0, 3.0), (1.0, 1 / 3), (0.5, 10.0))
+GRID = ((1.0, 1.0), (1.0, 10.0), (1.0, 30.0), (1.0, 100.0), (1.0, 3.0), (1.0, 1 / 3), (0.5, 10.0))
 """Factors on steps and on rates, in the order in which they are tried: rates are published for runs that are many times
 longer, and more steps would take too long."""
 NOTE, CHOICE = "tuning.json", "tuned.toml"

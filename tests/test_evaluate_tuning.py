@@ -98,7 +98,7 @@ def test_a_tuning_is_stopped_in_time_goes_on_and_names_its_best(tmp_path: Path) 
     text = (tmp_path / "tuned.toml").read_text()
     chosen = tomllib.loads(text)["tiny"]["textual-inversion"]
     assert set(chosen) == {"steps", "learning_rate"} and text.count("# textual-inversion-") == 7
-    assert len((tmp_path / "rows.csv").read_text().splitlines()) == 1 + 6 * 2 * 3
+    assert len((tmp_path / "rows.csv").read_text().splitlines()) == 1 + 7 * 2 * 3
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")

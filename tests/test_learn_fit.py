@@ -24,6 +24,7 @@ class Regression:
         self.module = nn.Linear(4, 1, bias=False)
         nn.init.zeros_(self.module.weight)
         self.bad_step, self.calls = bad_step, 0
+        self.told: list[tuple[int, int]] = []
 
     def parameters(self) -> list[nn.Parameter]:
         return list(self.module.parameters())
@@ -37,6 +38,9 @@ class Regression:
         fault = float("nan") if self.calls == self.bad_step else 1.0
         error = (self.module.weight - batch.latents - 0.1 * batch.noise).square().mean()
         return {"loss": fault * error, "error": error}
+
+    def stepped(self, step: int, steps: int) -> None:
+        self.told.append((step, steps))
 
     def patched(self) -> AbstractContextManager[None]:
         return nullcontext()
@@ -133,6 +137,12 @@ def test_groups_keep_their_rates_through_warm_up_and_what_has_no_gradient_rests(
     checkpoint.save(tmp_path / "half", run(half, 3)[-1].state(), {})
     run(rest, 6, start=checkpoint.load(tmp_path / "half")[0])
     assert torch.equal(rest.other, whole.other) and torch.equal(rest.module.weight, whole.module.weight)
+
+
+def test_the_method_is_told_of_every_update() -> None:
+    method = Regression()
+    list(stepping(method, 3))
+    assert method.told == [(1, 3), (2, 3), (3, 3)]
 
 
 def test_learning_lowers_the_loss() -> None:

@@ -133,6 +133,24 @@ def test_errors_count_where_the_class_word_acts_in_the_photo(backbone: Backbone)
     torch.testing.assert_close(weights[0, 0], focus_weights(word, 2))
 
 
+def test_the_file_keeps_the_mean_of_the_last_tokens(backbone: Backbone) -> None:
+    averaged, last = learner(backbone, average=0.5), learner(backbone, average=0)
+    seen = []
+    for step in range(1, 5):
+        for method in (averaged, last):
+            with torch.no_grad():
+                for parameter in method.parameters():
+                    parameter.add_(0.01 * step)
+            method.stepped(step, 4)
+        seen.append(last.tensors()["tokens.text_encoder"])
+        wanted = seen[-1] if step < 3 else torch.stack(seen[2:]).mean(dim=0)
+        torch.testing.assert_close(averaged.tensors()["tokens.text_encoder"], wanted)
+    again = learner(backbone, average=0.5)
+    again.load_state_dict(averaged.state_dict())
+    assert torch.equal(again.tensors()["tokens.text_encoder"], averaged.tensors()["tokens.text_encoder"])
+    assert not torch.equal(wanted, seen[-1])
+
+
 def test_weights_of_errors_reach_the_loss(backbone: Backbone) -> None:
     method, batch = learner(backbone, attention_weight=0), drawn(backbone)
     ones = torch.ones(len(batch.latents), 1, *batch.latents.shape[-2:])
@@ -148,7 +166,7 @@ def test_presets_are_settings_and_the_default_is_none() -> None:
     fast, paper = (SefiSettings(**sefi.SPEC.preset(name)) for name in ("fast", "paper"))
     assert fast.steps < SefiSettings().steps
     assert (paper.num_stages, paper.attention_weight, paper.attention_words) == (5, 0.003, "all")
-    assert paper.focus_power == 0 and paper.start is paper.spread is None
+    assert paper.focus_power == paper.average == 0 and paper.start is paper.spread is None
     with pytest.raises(SettingError, match="no preset 'slow'; it has default, paper, fast"):
         sefi.SPEC.preset("slow")
 
@@ -224,6 +242,7 @@ def test_layers_are_chosen_by_factor(backbone: Backbone) -> None:
     "settings",
     [
         {"num_stages": 0},
+        {"average": 1.5},
         {"steps": 0},
         {"attention_weight": -1},
         {"focus_power": -1},

@@ -47,6 +47,9 @@ class Method(Protocol):
         changes weights puts them in for this pass alone; a parameter without a gradient rests for the step.
         """
 
+    def stepped(self, step: int, steps: int) -> None:
+        """Told after each update, by its number from 1, of how many in all."""
+
     def patched(self) -> AbstractContextManager[None]:
         """Within, the backbone has the method's weights as they stand; nothing changes for tokens alone."""
 

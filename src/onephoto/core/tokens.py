@@ -17,6 +17,31 @@ def class_rows(class_vectors: Tensor, num_tokens: int) -> Tensor:
     return class_vectors.mean(dim=0, keepdim=True).repeat(num_tokens, 1)
 
 
+class TokenMean(nn.Module):
+    """The mean of tokens as they stood after some steps of learning; a step's chance in them evens out.
+
+    Tokens of one step carry its noise: two runs that differ in their seed end in faces unlike each other.
+    """
+
+    def __init__(self, rows: Mapping[str, Tensor]) -> None:
+        """rows: tokens by encoder, whose shapes the mean has."""
+        super().__init__()
+        self.count: Tensor
+        self.register_buffer("count", torch.zeros((), dtype=torch.long))
+        self._rows = nn.ParameterDict({name: nn.Parameter(torch.zeros_like(own), False) for name, own in rows.items()})
+
+    @torch.no_grad()
+    def add(self, rows: Mapping[str, Tensor]) -> None:
+        """Count tokens in."""
+        self.count += 1
+        for name, mean in self._rows.items():
+            mean += (rows[name] - mean) / self.count
+
+    def rows(self) -> dict[str, Tensor]:
+        """The mean, nothing before the first were counted in."""
+        return dict(self._rows.items()) if self.count else {}
+
+
 @dataclass(frozen=True)
 class TokenTable:
     """What stands in the pseudo-word's place, by stage and layer.

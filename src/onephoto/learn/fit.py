@@ -112,6 +112,7 @@ def fit_together(
         for learner in learners:
             set_learning_rates(learner.optimizer, [now * rate for rate in learner.rates])
             learner.optimizer.step()
+            learner.method.stepped(step + 1, steps)
         yield [
             StepReport(step + 1, own, now * learning_rate, partial(capture, step + 1, learner))
             for own, learner in zip(values, learners, strict=True)

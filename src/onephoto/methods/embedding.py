@@ -99,6 +99,9 @@ class EmbeddingMethod:
         """L_denoise, and what a method adds to it, from a pass through the U-Net."""
         return {"loss": seen.denoising, "denoising": seen.denoising}
 
+    def stepped(self, step: int, steps: int) -> None:
+        """Nothing is kept of a step."""
+
     def patched(self) -> AbstractContextManager[None]:
         """Nothing: the backbone stays as it is."""
         return nullcontext()

@@ -15,7 +15,7 @@ from onephoto.core.attention_loss import attention_loss, attention_probs, class_
 from onephoto.core.attention_maps import focus_weights, merge_columns, word_maps
 from onephoto.core.plain import embedding_table
 from onephoto.core.stages import stage_index
-from onephoto.core.tokens import TokenModule, TokenTable, class_rows
+from onephoto.core.tokens import TokenMean, TokenModule, TokenTable, class_rows
 from onephoto.errors import IdentityFileError, SettingError
 from onephoto.methods.embedding import NAMES, EmbeddingMethod, Pass, starting_rows, token_spread, token_tensors
 from onephoto.methods.recipe import PSEUDO_WORD, WORD, Recipe, by_encoder, denoising
@@ -38,7 +38,8 @@ class SefiSettings(Recipe):
     the names of people that the model knows, None, at the class word, or a file of embeddings; spread, where
     tokens move farthest: "names", where the names that the model knows differ, None, nowhere; focus_power, by which
     power of the class word's map on the photo errors count, 0 for all alike, for what lies around the person is not the
-    person; and everything in Recipe.
+    person; average, over which last share of the steps tokens are averaged, 0 for those of the last step; and
+    everything in Recipe.
 
     early_stop, if not 0, ends learning after so many looks in a row, one every look_every steps, at which the loss on
     held-out noise and prompts was not lower than the best before by the share least_gain.
@@ -57,6 +58,7 @@ class SefiSettings(Recipe):
     attention_weight: float = 0.003
     attention_factors: tuple[int, ...] | None = None
     focus_power: float = 3.0
+    average: float = 0.9
     attention_words: str = "all"
     shared_tokens: bool = False
     detach_queries: bool = False
@@ -71,6 +73,8 @@ class SefiSettings(Recipe):
         super().__post_init__()
         if self.num_stages < 1 or self.attention_weight < 0 or self.focus_power < 0:
             raise SettingError("num_stages must be 1 or more, attention_weight and focus_power 0 or more")
+        if not 0 <= self.average <= 1:
+            raise SettingError(f"average is {self.average}; it is a share of the steps, 0 to 1")
         if self.early_stop < 0 or self.look_every < 1:
             raise SettingError("early_stop must be 0 or more, and look_every 1 or more")
         if self.spread not in (None, NAMES):
@@ -198,7 +202,9 @@ class Sefi(EmbeddingMethod):
                 for encoder, (name, word) in zip(backbone.text_encoders, self.words.items(), strict=True)
             }
         )
-        super().__init__(backbone, self.modules, subject=subject, settings=settings)
+        self.mean = TokenMean(self._rows())
+        trained = nn.ModuleList([self.modules, self.mean])
+        super().__init__(backbone, trained, subject=subject, settings=settings)
         self.anchor = self._anchor() if settings.attention_weight else None
 
     def focus(self, latents: Tensor) -> Tensor | None:
@@ -216,11 +222,19 @@ class Sefi(EmbeddingMethod):
         other.anchor = other._anchor() if self.anchor else None
         return other
 
+    def parameters(self) -> list[nn.Parameter]:
+        """Those of the modules."""
+        return list(self.modules.parameters())
+
+    @torch.no_grad()
+    def stepped(self, step: int, steps: int) -> None:
+        """Tokens of the last steps are averaged."""
+        if step > (1 - self.settings.average) * steps:
+            self.mean.add(self._rows())
+
     def table(self) -> TokenTable:
         """The tokens as they stand, with gradients to the modules."""
-        stages = self.settings.num_stages
-        tokens = {name: self.modules[name](word).unflatten(0, (stages, -1)) for name, word in self.words.items()}
-        return pair_table({name: rows.expand(-1, 2, -1) for name, rows in tokens.items()})
+        return pair_table(self._rows())
 
     def table_for(self, batch: Batch) -> TokenTable:
         """The tokens of the batch's stages."""
@@ -242,8 +256,14 @@ class Sefi(EmbeddingMethod):
 
     @torch.no_grad()
     def tensors(self) -> dict[str, Tensor]:
-        """The ten tokens: "tokens.<encoder>" (S, 2, width), K before V."""
-        return token_tensors({name: rows.unflatten(0, (-1, 2))[:, :, 0] for name, rows in self.table().vectors.items()})
+        """The ten tokens, or their mean: "tokens.<encoder>" (S, 2, width), K before V."""
+        return token_tensors(self.mean.rows() or self._rows())
+
+    def _rows(self) -> dict[str, Tensor]:
+        """The tokens as they stand, (S, 2, width) by encoder."""
+        stages = self.settings.num_stages
+        tokens = {name: self.modules[name](word).unflatten(0, (stages, -1)) for name, word in self.words.items()}
+        return {name: rows.expand(-1, 2, -1) for name, rows in tokens.items()}
 
     def _module(
         self, word: Tensor, encoder: Any, generator: torch.Generator, *, spread: Tensor | None
@@ -277,7 +297,8 @@ PRESETS: dict[str, dict[str, Any]] = {
     # What the paper says, whatever our defaults become; steps, rate and batch it leaves open.
     "paper": {
         "num_stages": 5, "attention_weight": 0.003, "attention_words": "all", "shared_tokens": False,
-        "start": None, "spread": None, "focus_power": 0.0, "decay": 0.0, "early_stop": 0,
+        "start": None, "spread": None, "focus_power": 0.0, "average": 0.0, "decay": 0.0,
+        "early_stop": 0,
     },
     # Fewer steps; `onephoto study steps` says what that costs.
     "fast": {"steps": 150},

@@ -94,6 +94,9 @@ class WeightMethod:
         text = self.prompt.format(PSEUDO_WORD)
         return encode(self.backbone, text, {WORD: self.table()}, classes={WORD: self.subject})
 
+    def stepped(self, step: int, steps: int) -> None:
+        """Nothing is kept of a step."""
+
     def patched(self) -> AbstractContextManager[None]:
         """Within, the U-Net has the parts as they stand."""
         return replaced(self.backbone.unet, self.parts())

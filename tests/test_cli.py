@@ -122,4 +122,5 @@ def test_presets_are_what_is_said_of_the_model_and_take_no_more_steps_than_were_
         preset_settings("mini", get_method("xti"), "fast")
     assert lesser({"steps": 115, "learning_rate": 1e-3}, {}) == {"steps": 115, "learning_rate": 1e-3}
     assert lesser({"steps": 115}, {"steps": 150}) == {"steps": 115}
+    assert learning_settings("mini-xl") == learning_settings("mini")
     assert lesser({}, {"steps": 150}) == {"steps": 150} and lesser({}, {}) == {}

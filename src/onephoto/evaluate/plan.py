@@ -202,4 +202,6 @@ def lesser(for_model: Mapping[str, Any], preset: Mapping[str, Any]) -> dict[str,
 
 def _learning(model: str) -> dict[str, dict[str, Any]]:
     text = resources.files("onephoto.evaluate").joinpath("learning.toml").read_text(encoding="utf-8")
-    return tomllib.loads(text).get(model, {})
+    tables = tomllib.loads(text)
+    known: dict[str, Any] = tables.get(model, {})
+    return tables[known["as"]] if "as" in known else known

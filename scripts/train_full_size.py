@@ -26,12 +26,12 @@ RENDERS = {
     "extra": (2, ["--first", "10000", "--people", "4000", "--shots", "3", "--things", "0.35", "--pairs", "0.04"]),
 }
 """Processes for 16 CPUs, and what is rendered, for each folder of pictures."""
-SECONDS = {"vae": 60, "diffusion": 390, "sdxl": 330, "judges": 150, "control": 60}
+SECONDS = {"vae": 60, "diffusion": 390, "judges": 150, "sdxl": 90, "control": 60}
 READING = 60
 """Seconds that the judge takes to read pictures; it reads them once, so it begins as late as it can."""
 PART = 15_000_000
-KEPT, SPARED = ("mini", "mini-xl", "judge", "control", "tokenizer"), "mini-xl/vae"
-"""What is brought home of the working folder; both models share one autoencoder."""
+KEPT = ("mini", "mini-xl-own", "judge", "control", "tokenizer")
+"""What is brought home of the working folder."""
 
 
 def main(
@@ -102,13 +102,14 @@ def lines_of(name: str, work: Path, share: float, device: str) -> Iterator[str]:
             pictures, work, minutes, device=device, begin=lambda: encoded(pictures, work, device)
         )
         yield from stages.export(work)
-    elif name == "sdxl":
-        yield from stages.sdxl(pictures, work, minutes, device=device, begin=lambda: encoded(pictures, work, device))
-        yield from stages.export_sdxl(work)
     elif name == "judges":
         wait_for((work / "vae.done").exists)
         time.sleep(max(0, share * (SECONDS["diffusion"] - SECONDS["judges"]) - READING))
         yield from stages.judges(pictures[::-1], work, minutes, device=device)
+    elif name == "sdxl":
+        wait_for((work / "diffusion.done").exists)
+        yield from stages.sdxl(pictures, work, minutes, device=device)
+        yield from stages.export_sdxl(work)
     else:
         wait_for((work / "diffusion.done").exists)
         yield from stages.control(pictures[:1], work, minutes, device=device)
@@ -139,7 +140,7 @@ def keep(work: Path, out: Path) -> None:
     with tarfile.open(archive, "w") as tar:
         for name in KEPT:
             if (work / name).exists():
-                tar.add(work / name, name, filter=lambda one: None if one.name == SPARED else one)
+                tar.add(work / name, name)
     data = archive.read_bytes()
     for number, start in enumerate(range(0, len(data), PART)):
         (out / f"weights.tar.{number}").write_bytes(data[start : start + PART])

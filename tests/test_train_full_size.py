@@ -87,10 +87,10 @@ def test_a_stage_has_its_share_of_the_time_and_says_when_it_is_done(
     assert (tmp_path / "control.done").exists() and "step 1" in capsys.readouterr().out
 
 
-def test_weights_come_home_in_parts_and_the_autoencoder_once(
+def test_weights_come_home_in_parts_and_what_models_share_once(
     script: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for part in ("mini/vae", "mini-xl/vae", "mini-xl/unet", "judge"):
+    for part in ("mini/vae", "mini-xl/vae", "mini-xl-own/unet", "judge"):
         (tmp_path / part).mkdir(parents=True)
         (tmp_path / part / "weights").write_bytes(b"12345" * 1000)
     monkeypatch.setattr(script, "PART", 10_000)
@@ -101,4 +101,4 @@ def test_weights_come_home_in_parts_and_the_autoencoder_once(
     assert len(parts) > 1 and all(path.stat().st_size <= 10_000 for path in parts)
     with tarfile.open(fileobj=io.BytesIO(b"".join(path.read_bytes() for path in parts))) as tar:
         names = {name for name in tar.getnames() if name.endswith("weights")}
-    assert names == {"mini/vae/weights", "mini-xl/unet/weights", "judge/weights"}
+    assert names == {"mini/vae/weights", "mini-xl-own/unet/weights", "judge/weights"}

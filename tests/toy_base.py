@@ -1,7 +1,7 @@
 """Toy sizes of the embedded models and pictures of noise, for stages of training that take a second."""
 
 import json
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +13,7 @@ TOY = Architecture(
     image_size=64, latent_channels=4, vae_channels=(8, 8, 8, 8), unet_channels=(32, 32), text_width=32, text_layers=1,
     text_heads=2, max_length=12,
 )  # fmt: skip
-TOY_XL = XlArchitecture(
-    **asdict(replace(TOY, text_width=16)), second_width=32, second_layers=1, second_heads=2, size_width=8
-)
+TOY_XL = XlArchitecture(**asdict(TOY), second_width=16, second_layers=2, second_heads=2, size_width=8)
 
 
 def toy_pictures(folder: Path) -> Path:

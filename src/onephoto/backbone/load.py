@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers import AutoencoderKL, DiffusionPipeline, StableDiffusionPipeline, StableDiffusionXLPipeline
+from diffusers import DiffusionPipeline, StableDiffusionPipeline, StableDiffusionXLPipeline
 from torch import Tensor
 
+from onephoto.backbone.grown import parts_of
 from onephoto.backbone.hooks import CrossAttentionLayer, conditioned, cross_attention_layers, uncompiled
 from onephoto.backbone.prompts import Conditioning
 from onephoto.backbone.refusals import refusal, refuse_checkpoint, refuse_family
@@ -247,7 +248,8 @@ def load_backbone(
         pipeline = _from_file(path, options)
     elif path.is_dir():
         _refuse_by_index(path)
-        pipeline = _from_pretrained(str(path), options | _shared_autoencoder(path, dtype))
+        grown = path == embedded_model("mini-xl")
+        pipeline = _from_pretrained(str(path), options | (parts_of(path, embedded_model(), dtype) if grown else {}))
     elif str(model) in EMBEDDED:
         raise ModelError(f"the weights of {model} are not there; make them with: onephoto base train")
     elif path.is_absolute() or str(model).count("/") != 1:
@@ -274,13 +276,6 @@ def fast_dtype(device: str) -> torch.dtype:
 def embedded_model(name: str = "mini") -> Path:
     """Where an embedded model's weights lie in the package."""
     return Path(str(resources.files("onephoto") / "weights" / name))
-
-
-def _shared_autoencoder(folder: Path, dtype: torch.dtype) -> dict[str, Any]:
-    """The package holds one autoencoder for both embedded models; other folders bring their own."""
-    if folder != embedded_model("mini-xl") or (folder / "vae").exists():
-        return {}
-    return {"vae": AutoencoderKL.from_pretrained(embedded_model() / "vae", torch_dtype=dtype)}
 
 
 def _refuse_by_index(folder: Path) -> None:

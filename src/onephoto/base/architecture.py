@@ -44,18 +44,12 @@ class Architecture:
 
 @dataclass(frozen=True)
 class XlArchitecture(Architecture):
-    """Sizes of the embedded model in Stable Diffusion XL's format, with the same autoencoder; together with both text
-    encoders it has 3.3 million weights. `text_...` are the first encoder's; `size_width` numbers tell each of the six
-    sizes and corners.
+    """Sizes of the embedded model in Stable Diffusion XL's format, which is grown out of the other: what that has keeps
+    its sizes, and 1.6 million weights are its own. `size_width` numbers tell each of the six sizes and corners.
     """
 
-    unet_channels: tuple[int, ...] = (48, 64, 64)
-    head_width: int = 16
-    text_width: int = 48
-    text_layers: int = 3
-    text_heads: int = 3
     second_width: int = 80
-    second_layers: int = 4
+    second_layers: int = 3
     second_heads: int = 5
     size_width: int = 16
 

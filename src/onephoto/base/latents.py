@@ -157,6 +157,11 @@ class LatentSet:
         weights = 1 + (face_weight - 1) * coverage(own.faces[chosen], latents.shape[-1])
         return Batch(latents, (ids, *self.beside(chosen, generator)), weights)
 
+    def captions(self) -> Tensor:
+        """Token ids (n, L) of all captions so far."""
+        assert self.content is not None
+        return self.content.ids.long()
+
     def beside(self, chosen: Tensor, generator: torch.Generator) -> tuple[Tensor, ...]:
         """What a painter is told beside the captions of pictures (B,): nothing."""
         return ()

@@ -71,6 +71,8 @@ class SdPainter(Painter):
 class XlPainter(Painter):
     """Stable Diffusion XL's format: the last but one hidden states of two encoders, the second's pooled text, and sizes
     in pixels, of which all that this model has seen are whole pictures.
+
+    A hint (B,), if there is one, says for which samples the first encoder's states are told; else they are zeros.
     """
 
     encoders: ClassVar[tuple[str, ...]] = ("text_encoder", "text_encoder_2")
@@ -85,9 +87,11 @@ class XlPainter(Painter):
 
     def conditions(self, noisy: Tensor, t: Tensor, ids: Tensor, *hints: Tensor) -> dict[str, Any]:
         """The U-Net's arguments beside latents and timesteps."""
-        first = self.text_encoder(ids, output_hidden_states=True)
+        first = self.text_encoder(ids, output_hidden_states=True).hidden_states[-2]
         second = self.text_encoder_2(ids, output_hidden_states=True)
-        words = torch.cat([first.hidden_states[-2], second.hidden_states[-2]], dim=-1)
+        for told in hints:
+            first = first * told[:, None, None]
+        words = torch.cat([first, second.hidden_states[-2]], dim=-1)
         height, width = (side * self.pixels_per_latent for side in noisy.shape[-2:])
         sizes = torch.tensor([height, width, 0, 0, height, width], device=noisy.device, dtype=torch.float32)
         added = {"text_embeds": second.text_embeds, "time_ids": sizes.expand(len(noisy), -1)}
@@ -116,12 +120,16 @@ def load_painter(folder: Path) -> SdPainter:
     return SdPainter(encoder, UNet2DConditionModel.from_pretrained(folder / "unet", torch_dtype=torch.float32))
 
 
-def save_pipeline(painter: Painter, vae: AutoencoderKL, tokenizer: CLIPTokenizer, folder: Path) -> None:
-    """A painter's pipeline as a folder in fp16, which plain diffusers loads."""
-    # Where the autoencoder was loaded from means nothing elsewhere.
-    vae.register_to_config(_name_or_path="")
-    painter.pipeline(vae, tokenizer).to(torch.float16).save_pretrained(folder, safe_serialization=True)
+def save_pipeline(pipeline: Any, folder: Path) -> None:
+    """A diffusers pipeline, float16 from then on, as a folder which plain diffusers loads."""
+    # Where parts were loaded from means nothing elsewhere.
+    for part in (pipeline.vae, pipeline.unet):
+        part.register_to_config(_name_or_path="")
+    for part in pipeline.components.values():
+        if isinstance(part, nn.Module):
+            # Not by diffusers' own way to change the type, which warns without cause.
+            nn.Module.to(part, torch.float16)
+    pipeline.save_pretrained(folder, safe_serialization=True)
     # transformers takes the stored type for the type to load in, diffusers loads float32: make all float32.
-    for part in painter.encoders:
-        config = folder / part / "config.json"
+    for config in folder.glob("text_encoder*/config.json"):
         config.write_text(json.dumps(json.loads(config.read_text()) | {"dtype": "float32"}, indent=2) + "\n")

@@ -16,7 +16,7 @@ def take_shipped(module: nn.Module, part: str, *, folder: Path | None = None) ->
     """Give a module the weights of a part ("vae", "unet", "text_encoder") of a pipeline folder, the package's own
     unless given; says whether it could: False, and nothing changed, where they are missing or of other shapes.
     """
-    return _takes(module, _state(folder or embedded_model(), part))
+    return _takes(module, shipped_state(folder or embedded_model(), part))
 
 
 def take_shipped_text(
@@ -24,7 +24,7 @@ def take_shipped_text(
 ) -> bool:
     """`take_shipped` for a text encoder whose vocabulary may have grown: rows go by token, new ones stay."""
     folder = folder or embedded_model()
-    state, own = _state(folder, part), encoder.state_dict()
+    state, own = shipped_state(folder, part), encoder.state_dict()
     rows = next((name for name in own if name.endswith(TOKEN_ROWS)), None)
     if rows is None or rows not in state:
         return False
@@ -46,7 +46,7 @@ def _takes(module: nn.Module, state: dict[str, Tensor]) -> bool:
     return True
 
 
-def _state(folder: Path, part: str) -> dict[str, Tensor]:
-    """The weights of a part, float32, or nothing."""
+def shipped_state(folder: Path, part: str) -> dict[str, Tensor]:
+    """The weights of a part of a pipeline folder, float32, or nothing."""
     paths = sorted((folder / part).glob("*.safetensors"))
     return {name: value.float() for path in paths for name, value in load_file(path).items()}

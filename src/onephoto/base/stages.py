@@ -5,20 +5,23 @@ from pathlib import Path
 
 import torch
 from diffusers import AutoencoderKL
-from transformers import CLIPTokenizer
+from transformers import CLIPTextModel, CLIPTokenizer
 
 from onephoto.backbone.control import save_control
+from onephoto.backbone.grown import save_own
 from onephoto.backbone.load import embedded_model
 from onephoto.base.architecture import Architecture, XlArchitecture
 from onephoto.base.control import ControlPainter, HintedSet
 from onephoto.base.diffusion import DiffusionSettings, take_average, train_diffusion, warm_up
 from onephoto.base.faces import FaceSettings, train_faces
+from onephoto.base.growing import LESSONS, TwiceTold, begin_own, keep_own, take_own, take_shipped_xl, taken_over
 from onephoto.base.judges import JudgeSettings, train_judge
 from onephoto.base.latents import LatentSet, encode_latents
 from onephoto.base.names import tie_names, write_out_names
 from onephoto.base.painters import Painter, build_painter, load_painter, save_pipeline
 from onephoto.base.pictures import PictureSet, called_somebody
 from onephoto.base.tokenizer import build_tokenizer, load_tokenizer
+from onephoto.base.training import freeze
 from onephoto.base.vae import VaeProgress, VaeSettings, train_decoder, train_vae
 from onephoto.errors import SettingError
 from onephoto.evaluate.judge_network import JudgeConfig
@@ -27,7 +30,8 @@ from onephoto.world.names import SOMEBODY, every_name
 
 DIFFUSION, SDXL = Path("diffusion", "diffusion.safetensors"), Path("sdxl", "sdxl.safetensors")
 CONTROL = Path("control", "training.safetensors")
-"""Checkpoints within the working folder, in folders named after their stages."""
+BEGUN = Path("sdxl", "begun")
+"""Checkpoints within the working folder, in folders named after their stages; what SDXL's format begins with, too."""
 
 
 def vae(
@@ -73,41 +77,59 @@ def diffusion(
     when all but the latents is ready, and may wait for these.
     """
     arch = arch or Architecture()
-    yield from _painting(pictures, work, minutes, size, device, compiled, arch, embedded_model(), DIFFUSION, begin)
-
-
-def sdxl(
-    pictures: Sequence[Path], work: Path, minutes: float, *, size: int | None = None, device: str = "cpu",
-    compiled: bool = False, arch: XlArchitecture | None = None, begin: Callable[[], object] | None = None,
-) -> Iterator[str]:  # fmt: skip
-    """Train text encoders and U-Net of Stable Diffusion XL's format on the same latents; options as in `diffusion`."""
-    arch = arch or XlArchitecture()
-    shipped = embedded_model("mini-xl")
-    yield from _painting(pictures, work, minutes, size, device, compiled, arch, shipped, SDXL, begin)
-
-
-def _painting(
-    pictures: Sequence[Path], work: Path, minutes: float, size: int | None, device: str, compiled: bool,
-    arch: Architecture, shipped: Path, checkpoint: Path, begin: Callable[[], object] | None = None,
-) -> Iterator[str]:  # fmt: skip
-    """Train a painter of an architecture, going on from a checkpoint in `work`, or from shipped weights."""
     words = tokenizer(work, arch)
     torch.manual_seed(0)
     painter = build_painter(arch, words)
-    painter.take_shipped(words, shipped)
+    painter.take_shipped(words, embedded_model())
     tie_names(painter.text_encoders(), words, strangers=called_somebody(pictures))
     side = size or arch.image_size
-    settings = DiffusionSettings.on(device, minutes, compiled=compiled)
-    if device != "cpu" or compiled:
-        latent_side = side // arch.pixels_per_latent
-        shape = (arch.latent_channels, latent_side, latent_side)
-        warm_up(painter, shape, arch.max_length, settings, device=device)
+    settings = _settled(painter, arch, minutes, side, device, compiled)
     if begin is not None:
         begin()
     sources = PictureSet(*pictures)
     prepare = None if device == "cpu" else _encoder(sources, work, side, device)
     data = LatentSet(sources, latents_folder(work, side), words, device=device, prepare=prepare)
-    yield from _trained(painter, data, work / checkpoint, settings, device)
+    yield from _trained(painter, data, work / DIFFUSION, settings, device)
+
+
+def sdxl(
+    pictures: Sequence[Path], work: Path, minutes: float, *, size: int | None = None, device: str = "cpu",
+    compiled: bool = False, arch: XlArchitecture | None = None, lessons: int = LESSONS,
+) -> Iterator[str]:  # fmt: skip
+    """Train what Stable Diffusion XL's format adds to work/mini, or the package's own model; options as in `diffusion`.
+
+    It goes on from a checkpoint in `work`, or, with the package's own model, from the shipped weights; else it begins
+    with `lessons` of the second text encoder.
+    """
+    arch, mini = arch or XlArchitecture(), trained_model(work)
+    torch.manual_seed(0)
+    painter, words = taken_over(arch, mini)
+    begun, shipped = (work / SDXL).exists(), embedded_model("mini-xl") if mini == embedded_model() else None
+    goes_on = (
+        take_own(painter.unet, work / BEGUN) if begun else shipped is not None and take_shipped_xl(painter, shipped)
+    )
+    tie_names(painter.text_encoders(), words, strangers=called_somebody(pictures))
+    freeze([painter.text_encoder])
+    side, sources = size or arch.image_size, PictureSet(*pictures)
+    prepare = None if device == "cpu" else _encoder(sources, work, side, device)
+    data = TwiceTold(sources, latents_folder(work, side), words, device=device, prepare=prepare)
+    if not goes_on:
+        begin_own(painter.to(device), mini, data.captions(), lessons=lessons)
+    if not begun:
+        save_own(painter.unet, work / BEGUN)
+    settings = _settled(painter, arch, minutes, side, device, compiled)
+    yield from _trained(painter, data, work / SDXL, settings, device)
+
+
+def _settled(
+    painter: Painter, arch: Architecture, minutes: float, size: int, device: str, compiled: bool
+) -> DiffusionSettings:
+    """Settings of a run, for which the U-Net has been compiled where it pays."""
+    settings = DiffusionSettings.on(device, minutes, compiled=compiled)
+    if device != "cpu" or compiled:
+        side = size // arch.pixels_per_latent
+        warm_up(painter, (arch.latent_channels, side, side), arch.max_length, settings, device=device)
+    return settings
 
 
 def _encoder(pictures: PictureSet, work: Path, size: int, device: str) -> Callable[[], None]:
@@ -127,26 +149,32 @@ def export(work: Path, *, arch: Architecture | None = None) -> Iterator[str]:
     """Write the averaged weights as a Stable Diffusion folder, work/mini."""
     arch = arch or Architecture()
     words = tokenizer(work, arch)
-    yield from _exported(build_painter(arch, words), words, work, DIFFUSION, "mini")
+    painter = build_painter(arch, words)
+    _average(painter, painter.text_encoders(), words, work / DIFFUSION)
+    save_pipeline(painter.pipeline(trained_vae(work), words), work / "mini")
+    yield f"{work / 'mini'}: done"
 
 
 def export_sdxl(work: Path, *, arch: XlArchitecture | None = None) -> Iterator[str]:
-    """Write the averaged weights as a Stable Diffusion XL folder, work/mini-xl; its autoencoder is that of work/mini,
-    so the package, which has that already, takes the folder without it.
+    """Write the averaged weights as a Stable Diffusion XL folder, work/mini-xl, and without what they share with
+    work/mini as work/mini-xl-own, which the package takes.
     """
     arch = arch or XlArchitecture()
-    words = tokenizer(work, arch)
-    yield from _exported(build_painter(arch, words), words, work, SDXL, "mini-xl")
+    painter, words = taken_over(arch, trained_model(work))
+    take_own(painter.unet, work / BEGUN)
+    _average(painter, [painter.text_encoder_2], words, work / SDXL)
+    save_pipeline(painter.pipeline(trained_vae(work), words), work / "mini-xl")
+    keep_own(painter, work / "mini-xl", work / "mini-xl-own")
+    yield f"{work / 'mini-xl'}: done"
 
 
-def _exported(painter: Painter, words: CLIPTokenizer, work: Path, checkpoint: Path, name: str) -> Iterator[str]:
-    if not (work / checkpoint).exists():
-        raise SettingError(f"{work / checkpoint}: not there yet; run the stage {checkpoint.parent} first")
-    tie_names(painter.text_encoders(), words)
-    take_average(painter, work / checkpoint)
-    write_out_names(painter.text_encoders())
-    save_pipeline(painter, trained_vae(work), words, work / name)
-    yield f"{work / name}: done"
+def _average(painter: Painter, encoders: Sequence[CLIPTextModel], words: CLIPTokenizer, checkpoint: Path) -> None:
+    """Give a painter the averaged weights of a stage that trained these text encoders."""
+    if not checkpoint.exists():
+        raise SettingError(f"{checkpoint}: not there yet; run the stage {checkpoint.parent.name} first")
+    tie_names(encoders, words)
+    take_average(painter, checkpoint)
+    write_out_names(encoders)
 
 
 def control(

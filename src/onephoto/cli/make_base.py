@@ -23,8 +23,8 @@ app = typer.Typer(no_args_is_help=True)
 
 class Stage(StrEnum):
     """Stages of training, in order; the decoder alone can go on at any time; the judges need pictures alone. The SDXL
-    format needs vae and latents; the ControlNet needs an exported model, and maps beside the pictures;
-    faces need people 30000 to 89999 to learn from, and some of 90000 to 99999.
+    format and the ControlNet are grown out of work/mini, or the package's own model; the ControlNet needs maps beside
+    the pictures, faces people 30000 to 89999 to learn from, and some of 90000 to 99999.
     """
 
     VAE = "vae"
@@ -78,6 +78,19 @@ def train(
     }
     for line in runs[stage]():
         typer.echo(line)
+
+
+@app.command()
+def save(
+    folder: Annotated[Path, typer.Argument(help="Folder to write.")],
+    model: Model = "mini-xl",
+) -> None:
+    """Write a model as a folder in fp16 that plain diffusers loads; in the package mini-xl shares parts with mini."""
+    quiet()
+    from onephoto.base.painters import save_pipeline
+
+    save_pipeline(loaded(model, "cpu", "float32").pipeline, folder)
+    typer.echo(folder)
 
 
 @app.command()

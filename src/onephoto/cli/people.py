@@ -21,9 +21,7 @@ if TYPE_CHECKING:
     from onephoto.generate.draw import DrawSettings
     from onephoto.identity.file import IdentityFile
 
-Model = Annotated[
-    str, typer.Option(help="mini, mini-xl once you have trained it, a folder, a .safetensors checkpoint, or a hub id.")
-]
+Model = Annotated[str, typer.Option(help="mini, mini-xl, a folder, a .safetensors checkpoint, or a hub id.")]
 Device = Annotated[str, typer.Option(help="cpu, cuda or mps.")]
 Precision = Annotated[str, typer.Option(help="float32, bfloat16, float16, or auto: bfloat16 where it is fast.")]
 Identities = Annotated[list[Path] | None, typer.Option("--identity", "-i", help="Identity file; may be repeated.")]

@@ -54,7 +54,8 @@ def backbone() -> Backbone:
 def run(backbone: Backbone, seed: int = 0, path: Path | None = None, subject: str = "person", **given: Any) -> Learning:
     photo = Image.fromarray(np.random.default_rng(seed).integers(0, 255, (16, 16, 3), np.uint8))
     settings = {
-        "steps": 30, "batch_size": 2, "warmup": 0, "decay": 0.0, "average": 0.0, "heads": 4, "attention_factors": (1, 2),
+        "steps": 30, "batch_size": 2, "warmup": 0, "decay": 0.0, "average": 0.0, 
+        "heads": 4, "attention_factors": (1, 2),
         "learning_rate": 0.05, "early_stop": 2, "look_every": 2, "least_gain": 0.02, **given,
     }  # fmt: skip
     request = LearnRequest(name=f"p{seed}", subject=subject, seed=seed, settings=settings)

@@ -108,7 +108,7 @@ def verdict_of(results: Results) -> list[str]:
     ]
     noun = "person" if results.likeness == ID else "thing"
     if lead is not None:
-        sentences.append(lead_sentence(lead, len(results.people), noun))
+        sentences.append(lead_sentence(lead, len(results.people), noun, what=what))
     sentences += _told(results, lines, noun)
     return sentences + (_wanted(results) if results.likeness == ID else [])
 
@@ -125,16 +125,16 @@ def _told(results: Results, lines: Sequence[Line], noun: str) -> list[str]:
         f"{noun}'s photo than to another's{second}; a guess is 50%."
     ]
     lead = lead_of_ours(results, "told_apart")
-    return found if lead is None else [*found, lead_sentence(lead, len(results.people), noun)]
+    return found if lead is None else [*found, lead_sentence(lead, len(results.people), noun, what="that share")]
 
 
-def lead_sentence(lead: Lead, people: int, noun: str = "person") -> str:
+def lead_sentence(lead: Lead, people: int, noun: str = "person", *, what: str = "ID(P)") -> str:
     """The difference of two methods, its interval, and whether that settles their order."""
     first, second = title_of(lead.first), title_of(lead.second)
     low, high = lead.interval
     certainty = "excludes 0" if lead.certain else "includes 0, so that the order of the two is open"
     return (
-        f"{first} minus {second}, over the same {counted(people, noun)}: "
+        f"{first} minus {second} in {what}, over the same {counted(people, noun)}: "
         f"{lead.difference:+.3f}; the 95% interval, {low:+.3f} to {high:+.3f}, {certainty}."
     )
 

@@ -68,7 +68,7 @@ def test_the_page_is_made_again_from_the_folder_alone(folder: Path) -> None:
 def test_the_page_says_who_is_first_and_by_how_much(folder: Path) -> None:
     first, lead, wanted = verdict_of(gather(folder))
     assert first.startswith("SeFi-IDE (ours) is first in ID(P)")
-    assert "minus Textual Inversion, over the same 2 people" in lead and "95% interval" in lead
+    assert "minus Textual Inversion in ID(P), over the same 2 people" in lead and "95% interval" in lead
     assert "of the Prompt that the model reaches" in wanted
 
 

@@ -28,18 +28,21 @@ class TokenMean(nn.Module):
         super().__init__()
         self.count: Tensor
         self.register_buffer("count", torch.zeros((), dtype=torch.long))
-        self._rows = nn.ParameterDict({name: nn.Parameter(torch.zeros_like(own), False) for name, own in rows.items()})
+        self._names = tuple(rows)
+        for name, own in rows.items():
+            self.register_buffer(name, torch.zeros_like(own))
 
     @torch.no_grad()
     def add(self, rows: Mapping[str, Tensor]) -> None:
         """Count tokens in."""
         self.count += 1
-        for name, mean in self._rows.items():
+        for name in self._names:
+            mean = self.get_buffer(name)
             mean += (rows[name] - mean) / self.count
 
     def rows(self) -> dict[str, Tensor]:
         """The mean, nothing before the first were counted in."""
-        return dict(self._rows.items()) if self.count else {}
+        return {name: self.get_buffer(name) for name in self._names} if self.count else {}
 
 
 @dataclass(frozen=True)

@@ -222,10 +222,6 @@ class Sefi(EmbeddingMethod):
         other.anchor = other._anchor() if self.anchor else None
         return other
 
-    def parameters(self) -> list[nn.Parameter]:
-        """Those of the modules."""
-        return list(self.modules.parameters())
-
     @torch.no_grad()
     def stepped(self, step: int, steps: int) -> None:
         """Tokens of the last steps are averaged."""

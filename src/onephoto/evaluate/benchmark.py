@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from onephoto.evaluate.measure import NOTHING, Judges, measured
-from onephoto.evaluate.people import Sitter, save_sitter
+from onephoto.evaluate.people import Sitter, save_sitter, saved_image
 from onephoto.evaluate.plan import BASE, Item, Plan, Variant, take_up, write_whole
 from onephoto.evaluate.rows import ID, IMAGE, Row, load_rows, picture_path, plain_json, rows_path, save_rows
 from onephoto.identity.file import IdentityFile
@@ -174,12 +174,7 @@ def _drawn(
         images = paint([text for text, _ in said], said[0][1], [item.seed for item, _ in own])
         for (_, path), image in zip(own, images, strict=True):
             _save_picture(image, path)
-    return [_opened(path) for path in paths]
-
-
-def _opened(path: Path) -> Image.Image:
-    with Image.open(path) as image:
-        return image.convert("RGB")
+    return [saved_image(path) for path in paths]
 
 
 def _said(

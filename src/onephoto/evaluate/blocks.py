@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from onephoto.evaluate.people import saved_image
 from onephoto.evaluate.plan import Variant
 from onephoto.evaluate.report import Results, attention_of
 from onephoto.evaluate.rows import Row, picture_path
@@ -58,10 +59,7 @@ def first_prompts(results: Results, name: str, count: int) -> list[Row]:
 def opened(folder: Path, variant: Variant, row: Row) -> Image.Image | None:
     """A row's picture, None where it is gone."""
     path = picture_path(folder, variant, row.person, row.set, row.number, subject=row.subject)
-    if not path.exists():
-        return None
-    with Image.open(path) as image:
-        return image.convert("RGB")
+    return saved_image(path) if path.exists() else None
 
 
 def attention_section(results: Results, columns: Sequence[Column]) -> list[str]:

@@ -107,15 +107,18 @@ def save_sitter(one: Sitter, folder: Path) -> None:
     (folder / f"{one.person.seed}.json").write_text(json.dumps(kept | {"thing": one.is_thing}))
 
 
+def saved_image(path: Path) -> Image.Image:
+    """A picture of a comparison's folder as RGB, its file closed again."""
+    with Image.open(path) as image:
+        return image.convert("RGB")
+
+
 def load_sitter(seed: int, folder: Path) -> Sitter | None:
     """A saved sitter, or None where there is none."""
     if not (folder / f"{seed}.json").exists():
         return None
     kept = json.loads((folder / f"{seed}.json").read_text())
-    images = []
-    for name in (f"{seed}.png", f"{seed}-second.png"):
-        with Image.open(folder / name) as image:
-            images.append(image.convert("RGB"))
+    images = [saved_image(folder / name) for name in (f"{seed}.png", f"{seed}-second.png")]
     opinion = [np.array(vector) for vector in kept.get("second opinion", [])]
     whom = thing(kind_of(seed), seed) if kept.get("thing") else person(seed)
     return Sitter(

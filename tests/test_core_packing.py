@@ -3,7 +3,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from onephoto.core.packing import Routing, pack, packed_length, select, unpack
+from onephoto.core.packing import Routing, pack, packed_length, select, selected, unpack
 from onephoto.core.regions import place_sizes
 
 
@@ -69,3 +69,19 @@ def test_select_carries_gradients_to_the_chosen_contexts_alone() -> None:
     key, value = select(contexts, routing, torch.tensor([1]), 0)
     (gradient,) = torch.autograd.grad((key + value).sum(), contexts)
     assert gradient[0].sum(dim=(1, 2)).tolist() == pytest.approx([0, 0, 8])
+
+
+def test_gradients_of_shared_contexts_are_the_same_on_every_run() -> None:
+    contexts, weights = torch.randn(10, 48, 192, requires_grad=True), torch.randn(32, 2, 48, 192)
+    routing = Routing(torch.arange(5)[:, None], torch.arange(5, 10)[:, None])
+    stage = torch.arange(32) % 5 // 4
+    assert torch.equal(selected(contexts, routing, stage)[4, 1], contexts[6])
+    threads = torch.get_num_threads()
+    torch.set_num_threads(max(2, threads))
+    try:
+        results = [
+            torch.autograd.grad((selected(contexts, routing, stage) * weights).sum(), contexts)[0] for _ in range(30)
+        ]
+    finally:
+        torch.set_num_threads(threads)
+    assert all(torch.equal(result, results[0]) for result in results)

@@ -94,7 +94,10 @@ def select(contexts: Tensor, routing: Routing, stage: Tensor, layer: int) -> tup
 def selected(contexts: Tensor, routing: Routing, stage: Tensor) -> Tensor:
     """What makes K and V of each sample, layer after layer: contexts (U, L, C) that all share and the samples' stages
     (B,), long -> (B, 2 N, L, C).
+
+    Samples share contexts. Unlike indexing, a lookup adds their gradients up in the same order on every run.
     """
     tables = routing.to(contexts.device)
     stage = stage.to(contexts.device)
-    return contexts[torch.stack([tables.key[stage], tables.value[stage]], dim=-1).flatten(1)]
+    rows = torch.stack([tables.key[stage], tables.value[stage]], dim=-1).flatten(1)
+    return functional.embedding(rows, contexts.flatten(1)).unflatten(2, contexts.shape[1:])

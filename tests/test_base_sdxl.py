@@ -183,6 +183,7 @@ def mini_xl() -> Backbone:
 def test_the_shipped_model_saved_whole_draws_the_same_in_plain_diffusers(mini_xl: Backbone, tmp_path: Path) -> None:
     result = CliRunner().invoke(app, ["base", "save", str(tmp_path / "whole")])
     assert result.exit_code == 0, result.output
+    assert [path.name for path in tmp_path.iterdir()] == ["whole"]
     pipe = StableDiffusionXLPipeline.from_pretrained(tmp_path / "whole")
     pipe.set_progress_bar_config(disable=True)
     call = {"num_inference_steps": 2, "output_type": "np"}
@@ -190,6 +191,13 @@ def test_the_shipped_model_saved_whole_draws_the_same_in_plain_diffusers(mini_xl
         one(PROMPT, generator=torch.Generator().manual_seed(0), **call).images[0] for one in (pipe, mini_xl.pipeline)
     ]
     np.testing.assert_array_equal(*pictures)
+
+
+def test_a_folder_that_is_there_is_left_as_it_is(tmp_path: Path) -> None:
+    (tmp_path / "mine.txt").touch()
+    with pytest.raises(SettingError, match="there already"):
+        CliRunner().invoke(app, ["base", "save", str(tmp_path)], catch_exceptions=False)
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
 
 
 @shipped

@@ -87,9 +87,17 @@ def save(
 ) -> None:
     """Write a model as a folder in fp16 that plain diffusers loads; in the package mini-xl shares parts with mini."""
     quiet()
-    from onephoto.base.painters import save_pipeline
+    from tempfile import TemporaryDirectory
 
-    save_pipeline(loaded(model, "cpu", "float32").pipeline, folder)
+    from onephoto.base.painters import save_pipeline
+    from onephoto.errors import SettingError
+
+    if folder.exists():
+        raise SettingError(f"{folder}: there already, so left as it is; give a new folder")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=folder.parent) as unfinished:
+        save_pipeline(loaded(model, "cpu", "float32").pipeline, Path(unfinished) / folder.name)
+        (Path(unfinished) / folder.name).rename(folder)
     typer.echo(folder)
 
 

@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from onephoto.core.tokens import TokenModule, TokenTable, class_rows
+from onephoto.core.tokens import TokenModule, TokenTable, class_rows, shortened
 from onephoto.errors import SettingError
 
 
@@ -65,6 +65,11 @@ def test_one_learning_rate_moves_tokens_alike_in_every_width(steps: int, expecte
 def test_module_refuses_heads_that_do_not_divide_the_width() -> None:
     with pytest.raises(SettingError, match="7 heads"):
         TokenModule(32, 4, scale=1.0, heads=7, generator=seeded())
+
+
+def test_only_tokens_that_are_too_long_are_shortened() -> None:
+    tokens = torch.tensor([[[3.0, 4.0]], [[0.3, 0.4]], [[0.0, 0.0]]])
+    torch.testing.assert_close(shortened(tokens, 1), torch.tensor([[[0.6, 0.8]], [[0.3, 0.4]], [[0.0, 0.0]]]))
 
 
 def test_class_rows() -> None:

@@ -134,7 +134,7 @@ def test_errors_count_where_the_class_word_acts_in_the_photo(backbone: Backbone)
 
 
 def test_the_file_keeps_the_mean_of_the_last_tokens(backbone: Backbone) -> None:
-    averaged, last = learner(backbone, average=0.5), learner(backbone, average=0)
+    averaged, last = learner(backbone, average=0.5, max_norm=0), learner(backbone, average=0, max_norm=0)
     seen = []
     for step in range(1, 5):
         for method in (averaged, last):
@@ -145,10 +145,24 @@ def test_the_file_keeps_the_mean_of_the_last_tokens(backbone: Backbone) -> None:
         seen.append(last.tensors()["tokens.text_encoder"])
         wanted = seen[-1] if step < 3 else torch.stack(seen[2:]).mean(dim=0)
         torch.testing.assert_close(averaged.tensors()["tokens.text_encoder"], wanted)
-    again = learner(backbone, average=0.5)
+    again = learner(backbone, average=0.5, max_norm=0)
     again.load_state_dict(averaged.state_dict())
     assert torch.equal(again.tensors()["tokens.text_encoder"], averaged.tensors()["tokens.text_encoder"])
     assert not torch.equal(wanted, seen[-1])
+
+
+def test_the_file_keeps_no_token_longer_than_the_class_word(backbone: Backbone) -> None:
+    free, held = learner(backbone, max_norm=0), learner(backbone, max_norm=0.5)
+    for method in (free, held):
+        with torch.no_grad():
+            for parameter in method.parameters():
+                parameter.add_(0.1)
+    tokens, kept = (method.tensors()["tokens.text_encoder"] for method in (free, held))
+    longest = 0.5 * backbone.class_vectors("person")["text_encoder"].norm(dim=-1).mean()
+    assert bool((tokens.norm(dim=-1) > longest).all())
+    torch.testing.assert_close(kept.norm(dim=-1), longest.expand(5, 2))
+    torch.testing.assert_close(kept / longest, tokens / tokens.norm(dim=-1, keepdim=True))
+    torch.testing.assert_close(held.table().vectors, free.table().vectors)
 
 
 def test_weights_of_errors_reach_the_loss(backbone: Backbone) -> None:
@@ -166,7 +180,7 @@ def test_presets_are_settings_and_the_default_is_none() -> None:
     fast, paper = (SefiSettings(**sefi.SPEC.preset(name)) for name in ("fast", "paper"))
     assert fast.steps < SefiSettings().steps
     assert (paper.num_stages, paper.attention_weight, paper.attention_words) == (5, 0.003, "all")
-    assert paper.focus_power == paper.average == 0 and paper.start is paper.spread is None
+    assert paper.focus_power == paper.average == paper.max_norm == 0 and paper.start is paper.spread is None
     with pytest.raises(SettingError, match="no preset 'slow'; it has default, paper, fast"):
         sefi.SPEC.preset("slow")
 

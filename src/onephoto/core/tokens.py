@@ -129,6 +129,11 @@ def _renumbered(variants: Tensor, used: Tensor) -> Tensor:
     return torch.searchsorted(used, variants).clamp(max=len(used) - 1)
 
 
+def shortened(tokens: Tensor, longest: float) -> Tensor:
+    """Tokens (..., width), those longer than that at that length."""
+    return tokens * (longest / tokens.norm(dim=-1, keepdim=True)).clamp(max=1)
+
+
 # How fast layers move under Adam: inner ones such that a learning rate of 1e-3 changes their outputs by some hundredths
 # of their size a step, the last such that tokens first move by about a twentieth of an embedding's size.
 INNER_GAIN = 32

@@ -15,7 +15,7 @@ from onephoto.core.attention_loss import attention_loss, attention_probs, class_
 from onephoto.core.attention_maps import focus_weights, merge_columns, word_maps
 from onephoto.core.plain import embedding_table
 from onephoto.core.stages import stage_index
-from onephoto.core.tokens import TokenMean, TokenModule, TokenTable, class_rows
+from onephoto.core.tokens import TokenMean, TokenModule, TokenTable, class_rows, shortened
 from onephoto.errors import IdentityFileError, SettingError
 from onephoto.methods.embedding import NAMES, EmbeddingMethod, Pass, starting_rows, token_spread, token_tensors
 from onephoto.methods.recipe import PSEUDO_WORD, WORD, Recipe, by_encoder, denoising
@@ -38,8 +38,9 @@ class SefiSettings(Recipe):
     the names of people that the model knows, None, at the class word, or a file of embeddings; spread, where
     tokens move farthest: "names", where the names that the model knows differ, None, nowhere; focus_power, by which
     power of the class word's map on the photo errors count, 0 for all alike, for what lies around the person is not the
-    person; average, over which last share of the steps tokens are averaged, 0 for those of the last step; and
-    everything in Recipe.
+    person; average, over which last share of the steps tokens are averaged, 0 for those of the last step; max_norm,
+    how many times the class word's length the tokens that are kept may have, 0 for any, since long ones drown the words
+    around them (NeTI's have the class word's); and everything in Recipe.
 
     early_stop, if not 0, ends learning after so many looks in a row, one every look_every steps, at which the loss on
     held-out noise and prompts was not lower than the best before by the share least_gain.
@@ -59,6 +60,7 @@ class SefiSettings(Recipe):
     attention_factors: tuple[int, ...] | None = None
     focus_power: float = 3.0
     average: float = 0.9
+    max_norm: float = 1.5
     attention_words: str = "all"
     shared_tokens: bool = False
     detach_queries: bool = False
@@ -71,8 +73,8 @@ class SefiSettings(Recipe):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.num_stages < 1 or self.attention_weight < 0 or self.focus_power < 0:
-            raise SettingError("num_stages must be 1 or more, attention_weight and focus_power 0 or more")
+        if self.num_stages < 1 or min(self.attention_weight, self.focus_power, self.max_norm) < 0:
+            raise SettingError("num_stages must be 1 or more, attention_weight, focus_power and max_norm 0 or more")
         if not 0 <= self.average <= 1:
             raise SettingError(f"average is {self.average}; it is a share of the steps, 0 to 1")
         if self.early_stop < 0 or self.look_every < 1:
@@ -252,8 +254,12 @@ class Sefi(EmbeddingMethod):
 
     @torch.no_grad()
     def tensors(self) -> dict[str, Tensor]:
-        """The ten tokens, or their mean: "tokens.<encoder>" (S, 2, width), K before V."""
-        return token_tensors(self.mean.rows() or self._rows())
+        """The ten tokens, or their mean, at most of max_norm: "tokens.<encoder>" (S, 2, width), K before V."""
+        rows, times = self.mean.rows() or self._rows(), self.settings.max_norm
+        if times:
+            words = self.backbone.class_vectors(self.subject)
+            rows = {name: shortened(own, times * float(words[name].norm(dim=-1).mean())) for name, own in rows.items()}
+        return token_tensors(rows)
 
     def _rows(self) -> dict[str, Tensor]:
         """The tokens as they stand, (S, 2, width) by encoder."""
@@ -293,8 +299,8 @@ PRESETS: dict[str, dict[str, Any]] = {
     # What the paper says, whatever our defaults become; steps, rate and batch it leaves open.
     "paper": {
         "num_stages": 5, "attention_weight": 0.003, "attention_words": "all", "shared_tokens": False,
-        "start": None, "spread": None, "focus_power": 0.0, "average": 0.0, "decay": 0.0,
-        "early_stop": 0,
+        "start": None, "spread": None, "focus_power": 0.0, "average": 0.0, "max_norm": 0.0,
+        "decay": 0.0, "early_stop": 0,
     },
     # Fewer steps; `onephoto study steps` says what that costs.
     "fast": {"steps": 150},

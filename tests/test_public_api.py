@@ -10,9 +10,11 @@ from tiny import tiny_pipeline
 
 import onephoto
 from onephoto import api
+from onephoto.backbone.load import wrap_pipeline
 from onephoto.backbone.prompts import names_in
 from onephoto.errors import IdentityFileError, SettingError
 from onephoto.generate.draw import DrawSettings
+from onephoto.methods import get_method
 
 CALL = {"num_inference_steps": 2, "output_type": "np"}
 
@@ -139,3 +141,12 @@ class _Nothing:
 
     def identity(self) -> str:
         return self.name
+
+
+@pytest.mark.parametrize("preset", ["default", "paper", "fast"])
+def test_every_setting_of_a_preset_is_learned_with(preset: str) -> None:
+    sefi = get_method("sefi")
+    asked = sefi.preset(preset)
+    request = api.LearnRequest(name="alice", settings=asked)
+    learning = api.Learning(wrap_pipeline(tiny_pipeline(), "tiny"), [Image.new("RGB", (16, 16))], request)
+    assert learning.settings == sefi.settings(**asked)

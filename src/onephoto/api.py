@@ -40,7 +40,7 @@ from onephoto.methods.held_out import HeldOut
 
 @dataclass(frozen=True, kw_only=True)
 class LearnRequest:
-    """One person to be learned: a name, what kind of thing it is, by which method; None keeps the method's default.
+    """One person to be learned: a name, what kind of thing it is, by which method; settings not given are the method's.
 
     size is the side in pixels that photos are learned at, by default the model's own. thumbnail keeps a small copy of
     the first photo in the file.
@@ -170,13 +170,12 @@ class Learning:
 
 
 def settings_of(spec: MethodSpec, wanted: Mapping[str, Any]) -> Any:
-    """The method's settings with those wanted that are not None; raises SettingError for one that it does not have."""
-    own = {name: value for name, value in wanted.items() if value is not None}
+    """The method's settings with those wanted; raises SettingError for one that it does not have."""
     known = [field.name for field in fields(spec.settings)]
-    for name in own:
+    for name in wanted:
         if name not in known:
             raise SettingError(f"{spec.name} has no setting {name}; it has {', '.join(known)}")
-    return replace(spec.settings(), **own)
+    return replace(spec.settings(), **wanted)
 
 
 def backbone_of(model: Any) -> Backbone:

@@ -34,13 +34,13 @@ class SefiSettings(Recipe):
     From the paper: num_stages (pairs of tokens) and attention_weight (lambda). Ours, since it leaves them open:
     attention_factors, the downsampling factors against the latent of the layers whose maps enter the loss (None: 1 and
     2 on latents below 32 a side, else 2 and 4); detach_queries, which makes Q a constant in A_t, so that the attention
-    loss trains K tokens only; heads, those of the self-attention module; start, where P lies: "names", at the mean of
-    the names of people that the model knows, None, at the class word, or a file of embeddings; spread, where
-    tokens move farthest: "names", where the names that the model knows differ, None, nowhere; focus_power, by which
-    power of the class word's map on the photo errors count, 0 for all alike, for what lies around the person is not the
-    person; average, over which last share of the steps tokens are averaged, 0 for those of the last step; max_norm,
-    how many times the class word's length the tokens that are kept may have, 0 for any, since long ones drown the words
-    around them (NeTI's have the class word's); and everything in Recipe.
+    loss trains K tokens only; heads, those of the self-attention module; start, where P lies: None, at the class word,
+    "names", at the mean of the names of people that the model knows, or a file of embeddings; spread, where tokens move
+    farthest: None, nowhere, "names", where the names that the model knows differ; focus_power, by which power of the
+    class word's map on the photo errors count, 0 for all alike, for what lies around the person is not the person;
+    average, over which last share of the steps tokens are averaged, 0 for those of the last step; max_norm, how many
+    times the class word's length the tokens that are kept may have, 0 for any, since long ones drown the words around
+    them (NeTI's have the class word's); and everything in Recipe.
 
     early_stop, if not 0, ends learning after so many looks in a row, one every look_every steps, at which the loss on
     held-out noise and prompts was not lower than the best before by the share least_gain.
@@ -60,13 +60,13 @@ class SefiSettings(Recipe):
     attention_factors: tuple[int, ...] | None = None
     focus_power: float = 3.0
     average: float = 0.9
-    max_norm: float = 1.5
+    max_norm: float = 0.7
     attention_words: str = "all"
     shared_tokens: bool = False
     detach_queries: bool = False
     heads: int = 8
-    start: str | None = NAMES
-    spread: str | None = NAMES
+    start: str | None = None
+    spread: str | None = None
     early_stop: int = 0
     look_every: int = 20
     least_gain: float = 0.002

@@ -1,7 +1,7 @@
 """Who is who: whether people, learned from one photo each, are told apart by the faces drawn of them.
 
     python benchmarks/who_is_who.py
-    python benchmarks/who_is_who.py --set focus_power=0 --set spread=null --set steps=115
+    python benchmarks/who_is_who.py --set focus_power=0 --set max_norm=1.5 --set steps=115
 
 Development people of the world. Each is learned and drawn some times by "a photo of the face of V*"; these faces are
 compared with four renders of the same person and of all others, by dlib's network and by the world's face judge.

@@ -7,10 +7,10 @@ import torch
 from tiny import tiny_backbone
 
 from onephoto.backbone import known_names
-from onephoto.backbone.known_names import LEAST_SPREAD, mean_name, name_spread, name_vectors
+from onephoto.backbone.known_names import mean_name, name_vectors
 from onephoto.backbone.load import Backbone, load_backbone
 from onephoto.base.tokenizer import build_tokenizer
-from onephoto.methods.embedding import NAMES, starting_rows, token_spread
+from onephoto.methods.embedding import NAMES, starting_rows
 from onephoto.world.names import NAMED, name_of
 
 DATA = Path(known_names.__file__).parent / "data"
@@ -51,16 +51,6 @@ def test_the_mean_of_the_names_is_nobody_in_particular(mini: Backbone) -> None:
     assert mean.norm() < 0.1 * vectors.norm(dim=1).mean()
 
 
-def test_the_spread_is_that_of_the_names_and_a_little_everywhere(mini: Backbone) -> None:
-    (spread,) = name_spread(mini).values()
-    vectors = name_vectors(mini, known_names.known_names(mini))[:, 0]
-    table = mini.text_encoders[0].get_input_embeddings().weight
-    least = LEAST_SPREAD**2 * table.square().mean() * torch.eye(len(spread))
-    torch.testing.assert_close(spread @ spread, torch.cov(vectors.T, correction=0) + least, rtol=1e-3, atol=1e-3)
-    assert set(token_spread(mini, "woman", NAMES)) == {"text_encoder"}
-    assert token_spread(mini, "dog", NAMES) == token_spread(mini, "woman", None) == {}
-
-
 def test_people_begin_at_the_mean_of_the_names_and_things_at_their_word(mini: Backbone) -> None:
     for subject, expected in (("man", mean_name(mini)), ("dog", mini.class_vectors("dog"))):
         (begun,), (where,) = starting_rows(mini, subject, NAMES).values(), expected.values()
@@ -68,7 +58,6 @@ def test_people_begin_at_the_mean_of_the_names_and_things_at_their_word(mini: Ba
 
 
 def test_people_begin_at_the_class_word_where_the_model_knows_no_names() -> None:
-    assert token_spread(tiny_backbone("sd1"), "person", NAMES) == {}
     backbone = tiny_backbone()
     (begun,), (word,) = starting_rows(backbone, "person", NAMES).values(), backbone.class_vectors("person").values()
     assert torch.equal(begun, word)

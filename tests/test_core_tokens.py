@@ -29,15 +29,6 @@ def test_module_is_drawn_from_its_generator_alone() -> None:
     assert all(torch.equal(one[name], other[name]) for name in one)
 
 
-def test_spread_changes_what_the_tokens_move_by() -> None:
-    word, spread = torch.randn(16, generator=seeded(1)), torch.randn(16, 16, generator=seeded(2))
-    plain, stretched = (TokenModule(16, 3, scale=2.0, generator=seeded(), spread=way) for way in (None, spread))
-    assert plain.state_dict().keys() == stretched.state_dict().keys()
-    for module in (plain, stretched):
-        torch.nn.init.constant_(module.to_change.weight, 0.1)
-    torch.testing.assert_close(stretched(word) - word, (plain(word) - word) / 2 @ spread)
-
-
 def moved(width: int, steps: int) -> torch.Tensor:
     """How far a module's tokens get from the word, in its scale, when pushed the same way at every step."""
     word = torch.randn(width, generator=seeded()) * 0.02

@@ -180,7 +180,7 @@ def test_presets_are_settings_and_the_default_is_none() -> None:
     fast, paper = (SefiSettings(**sefi.SPEC.preset(name)) for name in ("fast", "paper"))
     assert fast.steps < SefiSettings().steps
     assert (paper.num_stages, paper.attention_weight, paper.attention_words) == (5, 0.003, "all")
-    assert paper.focus_power == paper.average == paper.max_norm == 0 and paper.start is paper.spread is None
+    assert paper.focus_power == paper.average == paper.max_norm == 0 and paper.start is None
     with pytest.raises(SettingError, match="no preset 'slow'; it has default, paper, fast"):
         sefi.SPEC.preset("slow")
 
@@ -260,7 +260,7 @@ def test_layers_are_chosen_by_factor(backbone: Backbone) -> None:
         {"steps": 0},
         {"attention_weight": -1},
         {"focus_power": -1},
-        {"spread": "wide"},
+        {"max_norm": -1},
         {"prompt": "a photo"},
         {"attention_words": "some"},
     ],

@@ -13,7 +13,6 @@ from onephoto.errors import SettingError
 LISTS = ("famous_names.txt", "world_names.txt")
 ENOUGH = 100
 """A list is the model's when its tokenizer holds this many of its names word by word."""
-LEAST_SPREAD = 0.5
 
 
 def known_names(backbone: Backbone) -> tuple[str, ...]:
@@ -36,28 +35,6 @@ def mean_name(backbone: Backbone) -> dict[str, Tensor]:
     amid all whom the model knows. Raises SettingError when it knows no names.
     """
     return {name: rows.mean(0) for name, rows in _known_rows(backbone).items()}
-
-
-@torch.no_grad()
-def name_spread(backbone: Backbone) -> dict[str, Tensor]:
-    """How the known names' embeddings differ: the root of their covariance, {encoder: (width, width)}, float32.
-
-    A random vector of unit variance times it is spread as names are. In every direction LEAST_SPREAD of the table's
-    root mean square is added to it (as variances add), since whoever is learned is none of them. Raises SettingError
-    when the model knows no names.
-    """
-    encoders = dict(zip(backbone.encoder_names, backbone.text_encoders, strict=True))
-    return {
-        name: _root(rows, encoders[name].get_input_embeddings().weight) for name, rows in _known_rows(backbone).items()
-    }
-
-
-def _root(rows: Tensor, table: Tensor) -> Tensor:
-    """The symmetric root of the covariance of rows (M, n, width), each about the mean of its place among the n."""
-    around = (rows - rows.mean(0)).flatten(0, 1)
-    variances, directions = torch.linalg.eigh(around.T @ around / len(around))
-    least = LEAST_SPREAD**2 * table.float().square().mean()
-    return (directions * (variances.clamp(min=0) + least).sqrt()) @ directions.T
 
 
 def _known_rows(backbone: Backbone) -> dict[str, Tensor]:

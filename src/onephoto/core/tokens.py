@@ -150,22 +150,17 @@ class TokenModule(nn.Module):
 
     The last layer starts at zero, so learning begins with P in every place. P enters, and the change is measured, in
     units of `scale`, the root mean square of the encoder's embeddings, so that with Adam one learning rate serves text
-    encoders of every width and scale. `spread`, (width, width), takes the place of `scale` for the change: tokens then
-    move farthest in the directions that it stretches. There is no dropout; a step repeats exactly.
+    encoders of every width and scale. There is no dropout; a step repeats exactly.
     """
 
-    spread: Tensor | None
-
     def __init__(
-        self, width: int, num_tokens: int, *, scale: float, generator: torch.Generator, heads: int = 8,
-        spread: Tensor | None = None,
+        self, width: int, num_tokens: int, *, scale: float, generator: torch.Generator, heads: int = 8
     ):  # fmt: skip
         """Raises SettingError when the heads do not divide the width."""
         super().__init__()
         if width % heads:
             raise SettingError(f"{heads} heads do not divide the text encoder's width {width}; choose a divisor of it")
         self.heads, self.scale = heads, scale
-        self.register_buffer("spread", spread, persistent=False)
         self.slots = nn.Parameter(torch.randn(num_tokens, width, generator=generator))
         self.norm_attention = nn.LayerNorm(width)
         self.to_qkv = GainLinear(width, 3 * width, INNER_GAIN, generator)
@@ -181,7 +176,7 @@ class TokenModule(nn.Module):
         tokens = tokens + self._attend(self.norm_attention(tokens))
         value, gate = self.to_hidden(self.norm_feed_forward(tokens)).chunk(2, dim=-1)
         change = self.to_change(value * functional.gelu(gate))
-        return word + (self.scale * change if self.spread is None else change @ self.spread)
+        return word + self.scale * change
 
     def _attend(self, tokens: Tensor) -> Tensor:
         query, key, value = self.to_qkv(tokens).unflatten(-1, (3, self.heads, -1)).permute(1, 2, 0, 3)

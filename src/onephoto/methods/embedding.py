@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.utils import skip_init
 
 from onephoto.backbone.hooks import Records, recording
-from onephoto.backbone.known_names import mean_name, name_spread
+from onephoto.backbone.known_names import mean_name
 from onephoto.backbone.load import Backbone, CrossAttentionLayer
 from onephoto.backbone.method import Batch
 from onephoto.backbone.prompts import Conditioning, Word, encode
@@ -215,18 +215,6 @@ def starting_rows(backbone: Backbone, subject: str, start: str | None) -> dict[s
             return words
     rows = read_embedding(start, {name: vectors.shape[1] for name, vectors in words.items()})
     return {name: vectors.to(words[name].device) for name, vectors in rows.items()}
-
-
-def token_spread(backbone: Backbone, subject: str, spread: str | None) -> dict[str, Tensor]:
-    """Units in which tokens move, {encoder: (width, width)}: NAMES stands for how names differ; nothing for things, and
-    where the model knows no names.
-    """
-    if spread != NAMES or not is_person(subject):
-        return {}
-    try:
-        return name_spread(backbone)
-    except SettingError:
-        return {}
 
 
 def require_one_encoder(backbone: Backbone, method: str) -> None:

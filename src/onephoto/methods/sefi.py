@@ -17,7 +17,7 @@ from onephoto.core.plain import embedding_table
 from onephoto.core.stages import stage_index
 from onephoto.core.tokens import TokenMean, TokenModule, TokenTable, class_rows, shortened
 from onephoto.errors import IdentityFileError, SettingError
-from onephoto.methods.embedding import NAMES, EmbeddingMethod, Pass, starting_rows, token_spread, token_tensors
+from onephoto.methods.embedding import EmbeddingMethod, Pass, starting_rows, token_tensors
 from onephoto.methods.recipe import PSEUDO_WORD, WORD, Recipe, by_encoder, denoising
 
 LOOKS = 20
@@ -35,12 +35,11 @@ class SefiSettings(Recipe):
     attention_factors, the downsampling factors against the latent of the layers whose maps enter the loss (None: 1 and
     2 on latents below 32 a side, else 2 and 4); detach_queries, which makes Q a constant in A_t, so that the attention
     loss trains K tokens only; heads, those of the self-attention module; start, where P lies: None, at the class word,
-    "names", at the mean of the names of people that the model knows, or a file of embeddings; spread, where tokens move
-    farthest: None, nowhere, "names", where the names that the model knows differ; focus_power, by which power of the
-    class word's map on the photo errors count, 0 for all alike, for what lies around the person is not the person;
-    average, over which last share of the steps tokens are averaged, 0 for those of the last step; max_norm, how many
-    times the class word's length the tokens that are kept may have, 0 for any, since long ones drown the words around
-    them (NeTI's have the class word's); and everything in Recipe.
+    "names", at the mean of the names of people that the model knows, or a file of embeddings; focus_power, by which
+    power of the class word's map on the photo errors count, 0 for all alike, for what lies around the person is not the
+    person; average, over which last share of the steps tokens are averaged, 0 for those of the last step; max_norm, how
+    many times the class word's length the tokens that are kept may have, 0 for any, since long ones drown the words
+    around them (NeTI's have the class word's); and everything in Recipe.
 
     early_stop, if not 0, ends learning after so many looks in a row, one every look_every steps, at which the loss on
     held-out noise and prompts was not lower than the best before by the share least_gain.
@@ -66,7 +65,6 @@ class SefiSettings(Recipe):
     detach_queries: bool = False
     heads: int = 8
     start: str | None = None
-    spread: str | None = None
     early_stop: int = 0
     look_every: int = 20
     least_gain: float = 0.002
@@ -79,8 +77,6 @@ class SefiSettings(Recipe):
             raise SettingError(f"average is {self.average}; it is a share of the steps, 0 to 1")
         if self.early_stop < 0 or self.look_every < 1:
             raise SettingError("early_stop must be 0 or more, and look_every 1 or more")
-        if self.spread not in (None, NAMES):
-            raise SettingError(f"spread is {self.spread!r}; choose {NAMES!r} or None")
         if self.attention_words not in LOSSES:
             raise SettingError(f"attention_words is {self.attention_words!r}; choose one of {', '.join(LOSSES)}")
 
@@ -197,10 +193,9 @@ class Sefi(EmbeddingMethod):
         # P: a class word of several tokens begins as their mean, since V* is one token.
         start = starting_rows(backbone, subject, settings.start)
         self.words = {name: class_rows(rows, 1)[0].float() for name, rows in start.items()}
-        spread = token_spread(backbone, subject, settings.spread)
         self.modules = nn.ModuleDict(
             {
-                name: self._module(word, encoder, generator, spread=spread.get(name))
+                name: self._module(word, encoder, generator)
                 for encoder, (name, word) in zip(backbone.text_encoders, self.words.items(), strict=True)
             }
         )
@@ -267,13 +262,11 @@ class Sefi(EmbeddingMethod):
         tokens = {name: self.modules[name](word).unflatten(0, (stages, -1)) for name, word in self.words.items()}
         return {name: rows.expand(-1, 2, -1) for name, rows in tokens.items()}
 
-    def _module(
-        self, word: Tensor, encoder: Any, generator: torch.Generator, *, spread: Tensor | None
-    ) -> TokenModule:  # fmt: skip
+    def _module(self, word: Tensor, encoder: Any, generator: torch.Generator) -> TokenModule:
         num_tokens = self.settings.num_stages * (1 if self.settings.shared_tokens else 2)
         scale = float(encoder.get_input_embeddings().weight.detach().float().square().mean().sqrt())
         heads = self.settings.heads
-        module = TokenModule(len(word), num_tokens, scale=scale, generator=generator, heads=heads, spread=spread)
+        module = TokenModule(len(word), num_tokens, scale=scale, generator=generator, heads=heads)
         return module.to(word.device)
 
     def _anchor(self) -> Anchor:
@@ -299,7 +292,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     # What the paper says, whatever our defaults become; steps, rate and batch it leaves open.
     "paper": {
         "num_stages": 5, "attention_weight": 0.003, "attention_words": "all", "shared_tokens": False,
-        "start": None, "spread": None, "focus_power": 0.0, "average": 0.0, "max_norm": 0.0,
+        "start": None, "focus_power": 0.0, "average": 0.0, "max_norm": 0.0,
         "decay": 0.0, "early_stop": 0,
     },
     # Fewer steps; `onephoto study steps` says what that costs.

@@ -114,7 +114,7 @@ def test_help_is_quick_and_loads_nothing_heavy() -> None:
 def test_presets_are_what_is_said_of_the_model_and_take_no_more_steps_than_were_chosen_for_it() -> None:
     sefi = get_method("sefi")
     chosen, fast = (preset_settings("mini", sefi, preset) for preset in ("default", "fast"))
-    assert fast == chosen | {"steps": 30, "learning_rate": 0.004} and chosen["steps"] == 60
+    assert fast == chosen | {"steps": 45, "learning_rate": 0.003} and chosen["steps"] == 60
     assert preset_settings("another/model", sefi, "fast") == sefi.preset("fast")
     assert preset_settings("mini", sefi, "paper") == sefi.preset("paper") and "steps" not in sefi.preset("paper")
     assert preset_settings("mini", get_method("xti"), "default") == learning_settings("mini")["xti"]

@@ -151,9 +151,9 @@ def test_the_file_keeps_the_mean_of_the_last_tokens(backbone: Backbone) -> None:
     assert not torch.equal(wanted, seen[-1])
 
 
-def test_the_file_keeps_no_token_longer_than_the_class_word(backbone: Backbone) -> None:
-    free, held = learner(backbone, max_norm=0), learner(backbone, max_norm=0.5)
-    for method in (free, held):
+def test_the_file_keeps_no_token_of_a_person_longer_than_asked(backbone: Backbone) -> None:
+    free, held, dog = learner(backbone, max_norm=0), learner(backbone, max_norm=0.5), learner(backbone, "dog")
+    for method in (free, held, dog):
         with torch.no_grad():
             for parameter in method.parameters():
                 parameter.add_(0.1)
@@ -163,6 +163,7 @@ def test_the_file_keeps_no_token_longer_than_the_class_word(backbone: Backbone) 
     torch.testing.assert_close(kept.norm(dim=-1), longest.expand(5, 2))
     torch.testing.assert_close(kept / longest, tokens / tokens.norm(dim=-1, keepdim=True))
     torch.testing.assert_close(held.table().vectors, free.table().vectors)
+    assert torch.equal(dog.tensors()["tokens.text_encoder"].flatten(0, 1), dog.table().vectors["text_encoder"][:, 0])
 
 
 def test_weights_of_errors_reach_the_loss(backbone: Backbone) -> None:

@@ -18,7 +18,7 @@ from onephoto.core.stages import stage_index
 from onephoto.core.tokens import TokenMean, TokenModule, TokenTable, class_rows, shortened
 from onephoto.errors import IdentityFileError, SettingError
 from onephoto.methods.embedding import EmbeddingMethod, Pass, starting_rows, token_tensors
-from onephoto.methods.recipe import PSEUDO_WORD, WORD, Recipe, by_encoder, denoising
+from onephoto.methods.recipe import PSEUDO_WORD, WORD, Recipe, by_encoder, denoising, is_person
 
 LOOKS = 20
 """Timesteps at which a photo is looked at to see where the class word acts."""
@@ -38,8 +38,8 @@ class SefiSettings(Recipe):
     "names", at the mean of the names of people that the model knows, or a file of embeddings; focus_power, by which
     power of the class word's map on the photo errors count, 0 for all alike, for what lies around the person is not the
     person; average, over which last share of the steps tokens are averaged, 0 for those of the last step; max_norm, how
-    many times the class word's length the tokens that are kept may have, 0 for any, since long ones drown the words
-    around them (NeTI's have the class word's); and everything in Recipe.
+    many times the class word's length the tokens of a person that are kept may have, 0 for any, since long ones drown
+    the words around them (NeTI's have the class word's); and everything in Recipe.
 
     early_stop, if not 0, ends learning after so many looks in a row, one every look_every steps, at which the loss on
     held-out noise and prompts was not lower than the best before by the share least_gain.
@@ -249,9 +249,9 @@ class Sefi(EmbeddingMethod):
 
     @torch.no_grad()
     def tensors(self) -> dict[str, Tensor]:
-        """The ten tokens, or their mean, at most of max_norm: "tokens.<encoder>" (S, 2, width), K before V."""
+        """The ten tokens, or their mean, of a person at most of max_norm: "tokens.<encoder>" (S, 2, width), K first."""
         rows, times = self.mean.rows() or self._rows(), self.settings.max_norm
-        if times:
+        if times and is_person(self.subject):
             words = self.backbone.class_vectors(self.subject)
             rows = {name: shortened(own, times * float(words[name].norm(dim=-1).mean())) for name, own in rows.items()}
         return token_tensors(rows)

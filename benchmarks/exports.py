@@ -46,7 +46,7 @@ def measured(
 ) -> Iterator[Measured]:  # fmt: skip
     """Every program's loss for one person; the same embedding in several files is drawn once."""
     seed = one.person.seed
-    request = api.LearnRequest(name="sitter", method=method, settings={"steps": steps})
+    request = api.LearnRequest(name="sitter", method=method, settings={} if steps is None else {"steps": steps})
     identity = api.learn(backbone, [one.photo], request)
     known: dict[tuple[bytes, ...], Loss] = {}
     for program in PROGRAMS:

@@ -34,17 +34,12 @@ def mean_name(backbone: Backbone) -> dict[str, Tensor]:
     """The mean of the known names' embeddings, {encoder: (n, width)} float32, n tokens a name: nobody in particular,
     amid all whom the model knows. Raises SettingError when it knows no names.
     """
-    return {name: rows.mean(0) for name, rows in _known_rows(backbone).items()}
-
-
-def _known_rows(backbone: Backbone) -> dict[str, Tensor]:
-    """Embeddings of the known names of the most tokens, n: {encoder: (M, n, width)}, float32."""
     ids = backbone.tokenizers[0](list(known_names(backbone)), add_special_tokens=False).input_ids
     length = max(map(len, ids))
     whole = torch.tensor([own for own in ids if len(own) == length])
     tables = (encoder.get_input_embeddings().weight for encoder in backbone.text_encoders)
     rows = (table[whole.to(table.device)].float() for table in tables)
-    return dict(zip(backbone.encoder_names, rows, strict=True))
+    return {name: own.mean(0) for name, own in zip(backbone.encoder_names, rows, strict=True)}
 
 
 @torch.no_grad()

@@ -43,8 +43,9 @@ class Recipe:
 
     def __post_init__(self) -> None:
         for name in ("steps", "batch_size", "learning_rate"):
-            if getattr(self, name) <= 0:
-                raise SettingError(f"{name} is {getattr(self, name)}; it must be above 0")
+            value = getattr(self, name)
+            if value is None or value <= 0:
+                raise SettingError(f"{name} is {value}; it must be above 0")
         if not 0 <= self.decay <= 1:
             raise SettingError(f"decay is {self.decay}; it must be a share of the steps, from 0 to 1")
         if self.prompt is not None and self.prompt.count("{}") != 1:

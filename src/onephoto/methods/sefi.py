@@ -39,10 +39,10 @@ class SefiSettings(Recipe):
     power of the class word's map on the photo errors count, 0 for all alike, for what lies around the person is not the
     person; average, over which last share of the steps tokens are averaged, 0 for those of the last step; max_norm, how
     many times the class word's length the tokens of a person that are kept may have, 0 for any, since long ones drown
-    the words around them (NeTI's have the class word's); and everything in Recipe.
+    the words around them (NeTI's have the class word's), wherever they began; and everything in Recipe.
 
     early_stop, if not 0, ends learning after so many looks in a row, one every look_every steps, at which the loss on
-    held-out noise and prompts was not lower than the best before by the share least_gain.
+    held-out noise and prompts, with tokens of any length, was not lower than the best before by the share least_gain.
 
     For comparison alone: attention_words, which words the attention loss holds to the class prompt's maps: "all", as in
     the paper, "subject", V* alone, or "mask", V* against a mask of where the class word acts; and shared_tokens, which
@@ -249,7 +249,7 @@ class Sefi(EmbeddingMethod):
 
     @torch.no_grad()
     def tensors(self) -> dict[str, Tensor]:
-        """The ten tokens, or their mean, of a person at most of max_norm: "tokens.<encoder>" (S, 2, width), K first."""
+        """The ten tokens, or their mean, as long as may be: "tokens.<encoder>" (S, 2, width), K before V."""
         rows, times = self.mean.rows() or self._rows(), self.settings.max_norm
         if times and is_person(self.subject):
             words = self.backbone.class_vectors(self.subject)

@@ -292,8 +292,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     # What the paper says, whatever our defaults become; steps, rate and batch it leaves open.
     "paper": {
         "num_stages": 5, "attention_weight": 0.003, "attention_words": "all", "shared_tokens": False,
-        "start": None, "focus_power": 0.0, "average": 0.0, "max_norm": 0.0,
-        "decay": 0.0, "early_stop": 0,
+        "start": None, "focus_power": 0.0, "average": 0.0, "max_norm": 0.0, "decay": 0.0, "early_stop": 0,
     },
     # Fewer steps; `onephoto study steps` says what that costs.
     "fast": {"steps": 150},

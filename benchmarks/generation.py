@@ -20,7 +20,7 @@ from typing import Annotated, Any
 
 import torch
 import typer
-from full_size import Precision, Shape
+from full_size import Precision, Shape, square
 from measuring import (
     Clock,
     ClockAsked,
@@ -44,11 +44,9 @@ from rich.table import Table
 import onephoto
 from onephoto import api
 from onephoto.backbone.load import Backbone
-from onephoto.cli.demo import portrait
 from onephoto.errors import OnephotoError
 from onephoto.generate.draw import DrawSettings, call_arguments
 from onephoto.identity.file import IdentityFile, save
-from onephoto.identity.photo import read_photo
 
 PROMPT = "a photo of {} at the beach"
 PLAIN, OURS, MAPS = "plain pipeline", "onephoto.use", "with heat maps"
@@ -132,7 +130,7 @@ def main(
     backbone = model_named(model, device=device, dtype=getattr(torch, dtype))
     size, clock = size or backbone.image_size, clock_of(clock, device)
     request = api.LearnRequest(name="alice", settings={"steps": 1, "batch_size": 1}, size=size)
-    person = api.learn(backbone, [read_photo(portrait(), size=size).image], request)
+    person = api.learn(backbone, [square(size)], request)
     settings = DrawSettings(steps=steps, size=size)
     rows = []
     for count in batch or (1, 16):

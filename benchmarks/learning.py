@@ -18,7 +18,7 @@ from diffusers.models.downsampling import Downsample2D
 from diffusers.models.resnet import ResnetBlock2D
 from diffusers.models.upsampling import Upsample2D
 from diffusers_recipe import DiffusersRecipe
-from full_size import Precision
+from full_size import Precision, square
 from measuring import (
     GIGA,
     Clock,
@@ -47,15 +47,14 @@ from onephoto import api
 from onephoto.backbone.attention import plain_attention
 from onephoto.backbone.load import Backbone
 from onephoto.backbone.prompts import encode_plain
-from onephoto.cli.demo import portrait
 from onephoto.errors import OnephotoError
-from onephoto.identity.photo import read_photo
+from onephoto.evaluate.plan import learning_settings
 from onephoto.methods.recipe import FACE_PROMPT
 from onephoto.together import Together
 
 ENDLESS = 1_000_000
-SAMPLES = 460
-"""Samples that a person of the embedded model is learned from: 115 steps of 4."""
+SAMPLES = 4 * learning_settings("mini")["sefi"]["steps"]
+"""Samples that a person of the embedded model is learned from, 4 a step."""
 THEIRS, OURS = "diffusers' recipe", "sefi"
 ALONE, TOGETHER = "one by one", "together"
 COMPILED = (ResnetBlock2D, FeedForward, Upsample2D, Downsample2D)
@@ -107,7 +106,8 @@ def floor_flops(backbone: Backbone, *, batch: int, size: int) -> int:
 
 
 def compile_parts(backbone: Backbone) -> None:
-    """Compile what all contestants share."""
+    """Compile what all contestants share, once for each shape of it, of which a U-Net has more than torch foresees."""
+    torch._dynamo.config.recompile_limit = 64
     for model in (backbone.unet, backbone.vae):
         for module in model.modules():
             if isinstance(module, COMPILED):
@@ -191,7 +191,7 @@ def main(
     torch.set_num_threads(threads or torch.get_num_threads())
     backbone = model_named(model, device=device, dtype=getattr(torch, dtype))
     size, clock = size or backbone.image_size, clock_of(clock, device)
-    photo = read_photo(portrait(), size=size).image
+    photo = square(size)
     flops = floor_flops(backbone, batch=batch, size=size)
     if compiled:
         compile_parts(backbone)

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import torch
 import typer
-from full_size import Precision
+from full_size import Precision, square
 from measuring import (
     Device,
     Json,
@@ -34,9 +34,7 @@ from torch import Tensor
 
 from onephoto import api
 from onephoto.backbone.load import Backbone
-from onephoto.cli.demo import portrait
 from onephoto.errors import OnephotoError, SettingError
-from onephoto.identity.photo import read_photo
 
 WINDOW = 10
 """Steps whose losses are averaged before they are compared."""
@@ -141,7 +139,7 @@ def main(
     torch.manual_seed(0)
     backbone = model_named(model, device=device, dtype=torch.float32)
     size = size or backbone.image_size
-    photo = read_photo(portrait(), size=size).image
+    photo = square(size)
     runs: dict[str, Run] = {}
     for name in (Precision.FLOAT32, *(dtype or (Precision.BFLOAT16, Precision.FLOAT16))):
         own = in_format(backbone, getattr(torch, name))

@@ -10,65 +10,93 @@ stopped goes on; what would not end in time is left for the next run. --model re
 """
 
 import json
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from standby import Standby
 
-HERE = Path(__file__).resolve().parent
-PARTS = {"sd15": 512, "sdxl": 1024}
-"""Shapes, and the pixels that they are measured at."""
+PARTS = {"sd15": 512, "sd21": 768, "sdxl": 1024}
+"""Shapes, and the pixels that they are measured at; of sd21 the memory alone."""
 SPARE, LEAST = 2, 120
 """By how much a command may take longer than thought before it is stopped, and the seconds that each may take on a GPU;
 on a CPU it may take all that are left.
 """
+TOGETHER = {"sd15": 16, "sdxl": 4}
+"""People in a batch, as many as a GPU of 80 GB holds."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """One command: its name, its script and words, and the seconds that it is thought to take."""
+    """One command: its name, its script and words, the seconds that it is thought to take, and its turn among all."""
 
     name: str
     script: str
     words: tuple[str, ...]
     seconds: float
+    turn: int
 
 
-def jobs(part: str, *, model: str, device: str, size: int | None) -> Iterator[Job]:
-    """What is measured of a shape, the most wanted first."""
-    scale = 1 if part == "sd15" else 3
-    common = ("--device", device, *(("--size", str(size)) if size else ()))
-    named = ("--model", model, *common)
-    for dtype, compiled in (("bfloat16", ""), ("bfloat16", "--compile"), ("float32", ""), ("float16", "")):
-        words = (*named, "--dtype", dtype, "--rounds", "7", *([compiled] if compiled else []))
-        yield Job(f"{part}-learning-{dtype}{compiled[1:]}", "learning", words, scale * (30 if not compiled else 70))
-    wide = ("--dtype", "bfloat16", "--batch", "8", "--people", "16", "--rounds", "5")
-    yield Job(f"{part}-learning-bfloat16-people", "learning", (*named, *wide), scale * 45)
-    yield Job(f"{part}-numerics", "numerics", named, scale * 60)
-    drawing = ("--dtype", "bfloat16", "--rounds", "3", "--batch", "1", *(("--batch", "16") if part == "sd15" else ()))
-    yield Job(f"{part}-generation-bfloat16", "generation", (*named, *drawing), scale * 60)
+def jobs(parts: Sequence[str], *, model: str | None, device: str) -> list[Job]:
+    """What is measured of shapes: first what a machine that is still busy does not change, then the most wanted."""
+    found = [job for part in parts for job in jobs_of(part, model=model or part, device=device)]
+    return sorted(found, key=lambda job: job.turn)
+
+
+def jobs_of(part: str, *, model: str, device: str) -> Iterator[Job]:
+    """What is measured of one shape, or of a model in its place, at its own size."""
+    large = part == "sdxl"
+    scale = 2 if large else 1
+    common = ("--device", device, *(("--size", str(PARTS[part])) if model == part else ()))
     if model == part:
         memory = (part, *common, "--dtype", "bfloat16", "--batch", "1")
-        yield Job(f"{part}-memory", "full_size", memory, scale * 20)
+        yield Job(f"{part}-memory", "full_size", memory, scale * 10, 0)
+    if part not in TOGETHER:
+        return
+    named = ("--model", model, *common)
+    yield Job(f"{part}-numerics", "numerics", (*named, "--batch", "1" if large else "4"), scale * 25, 1)
+    for dtype, compiled, seconds, turn in (
+        ("bfloat16", "", 15, 2), ("float16", "", 15, 4), ("float32", "", 20, 4), ("bfloat16", "--compile", 90, 5)
+    ):  # fmt: skip
+        batch = ("--batch", "1") if large and dtype == "float32" else ()  # four take more than 80 GB
+        words = (*named, "--dtype", dtype, "--rounds", "7", *batch, *([compiled] if compiled else []))
+        later = 2 if large and turn > 2 else 0
+        yield Job(f"{part}-learning-{dtype}{compiled[1:]}", "learning", words, scale * seconds, turn + later)
+    people = TOGETHER[part]
+    wide = ("--dtype", "bfloat16", "--batch", str(people // 2), "--people", str(people), "--rounds", "5")
+    yield Job(f"{part}-learning-bfloat16-people", "learning", (*named, *wide), scale * 20, 3)
+    drawing = ("--dtype", "bfloat16", "--rounds", "3", "--batch", "1", *(() if large else ("--batch", "16")))
+    yield Job(f"{part}-generation-bfloat16", "generation", (*named, *drawing), 40, 3)
 
 
-def carried_out(job: Job, folder: Path, limit: float) -> str:
-    """Run a job that has so many seconds; how it went."""
-    command = [sys.executable, str(HERE / f"{job.script}.py"), *job.words, "--json", str(folder / f"{job.name}.json")]
-    with (folder / f"{job.name}.txt").open("w") as log:
-        log.write(f"{' '.join(command[1:])}\n")
-        log.flush()
-        try:
-            code = subprocess.run(command, stdout=log, stderr=subprocess.STDOUT, timeout=limit, check=False).returncode
-        except subprocess.TimeoutExpired:
-            return f"stopped after {limit:.0f} s"
+def carried_out(job: Job, process: Standby, folder: Path, limit: float) -> str:
+    """Run a job that has so many seconds, in a process that waits for it; how it went."""
+    words = [*job.words, "--json", str(folder / f"{job.name}.json")]
+    code = process.run(job.script, words, folder / f"{job.name}.txt", limit)
+    if code is None:
+        return f"stopped after {limit:.0f} s"
     return "done" if code == 0 else f"failed with {code}; see {job.name}.txt"
+
+
+def measure(wanted: Sequence[Job], out: Path, minutes: float, *, patient: bool) -> None:
+    """What is not there yet, each in a process of its own; the next one imports what it needs meanwhile."""
+    end, log = time.monotonic() + 60 * minutes, out / "standby.log"
+    waiting = Standby(log)
+    for job in wanted:
+        left = end - time.monotonic()
+        if (out / f"{job.name}.json").exists():
+            continue
+        limit = left if patient else min(left, max(LEAST, SPARE * job.seconds))
+        said = "left for the next run"
+        if left >= job.seconds:
+            process, waiting = waiting, Standby(log)
+            said = carried_out(job, process, out, limit)
+        print(f"{job.name}: {said} ({end - time.monotonic():.0f} s left)", flush=True)
+    waiting.close()
 
 
 def lines(folder: Path) -> Iterator[str]:
@@ -127,7 +155,7 @@ def giga(number: float | None) -> str:
 def main(
     out: Annotated[Path, typer.Argument(help="Folder for the results; one begun is gone on with.")],
     device: Annotated[str, typer.Option(help="cuda, or cpu to rehearse.")] = "cuda",
-    part: Annotated[list[str] | None, typer.Option(help="sd15 or sdxl; both unless given.")] = None,
+    part: Annotated[list[str] | None, typer.Option(help="sd15, sd21 or sdxl; all unless given.")] = None,
     minutes: Annotated[float, typer.Option(help="Nothing is begun that would not end within these.")] = 9.0,
     model: Annotated[str | None, typer.Option(help="Measure this model in the shapes' place, at its own size.")] = None,
     table: Annotated[Path | None, typer.Option(help="Only write the tables here.")] = None,
@@ -135,15 +163,7 @@ def main(
     """Measure what is not measured yet."""
     out.mkdir(parents=True, exist_ok=True)
     if table is None:
-        end = time.monotonic() + 60 * minutes
-        for name in part or PARTS:
-            for job in jobs(name, model=model or name, device=device, size=None if model else PARTS[name]):
-                left = end - time.monotonic()
-                if (out / f"{job.name}.json").exists():
-                    continue
-                limit = left if device == "cpu" else min(left, max(LEAST, SPARE * job.seconds))
-                said = "left for the next run" if left < job.seconds else carried_out(job, out, limit)
-                print(f"{job.name}: {said}", flush=True)
+        measure(jobs(part or list(PARTS), model=model, device=device), out, minutes, patient=device == "cpu")
     text = "\n".join(lines(out)) + "\n"
     (table or out / "speed.md").write_text(text)
     print(text)

@@ -39,6 +39,9 @@ def main(
     out: Annotated[Path, typer.Argument(help="Folder for the weights and logs to keep.")],
     share: Annotated[float, typer.Option(help="Of the seconds that each stage has.")] = 1.0,
     rendered: Annotated[float, typer.Option(help="Of the people that are rendered.")] = 1.0,
+    seed: Annotated[int, typer.Option(help="Other pictures of the same people.")] = 0,
+    only: Annotated[list[str] | None, typer.Option(help="Stages to run; all unless given.")] = None,
+    after: Annotated[Path | None, typer.Option(help="Render and compile, but train when this file is there.")] = None,
     device: Annotated[str, typer.Option(help="cuda, or cpu to rehearse.")] = "cuda",
     stage: Annotated[str | None, typer.Option(help="Run this stage alone, as the script itself does.")] = None,
 ) -> None:
@@ -46,17 +49,17 @@ def main(
     work.mkdir(parents=True, exist_ok=True)
     out.mkdir(parents=True, exist_ok=True)
     if stage is not None:
-        run_stage(stage, work, share, device)
+        run_stage(stage, work, share, device, after)
         return
-    renders = [started(command, out / f"{name}.log") for name, command in rendering(work, rendered).items()]
+    renders = [started(command, out / f"{name}.log") for name, command in rendering(work, rendered, seed).items()]
     wait_for(lambda: all((work / name / "settings.json").exists() for name in RENDERS))
-    train(work, out, share, device)
+    train(work, out, share, device, only=only, after=after)
     for process in renders:
         process.terminate()
     keep(work, out)
 
 
-def rendering(work: Path, share: float) -> dict[str, list[str]]:
+def rendering(work: Path, share: float, seed: int = 0) -> dict[str, list[str]]:
     """The commands that render, at low priority."""
     commands = {}
     for name, (cpus, options) in RENDERS.items():
@@ -64,42 +67,50 @@ def rendering(work: Path, share: float) -> dict[str, list[str]]:
         options = [*options[:people], str(int(share * int(options[people]))), *options[people + 1 :]]
         workers = max(1, cpus * (os.cpu_count() or 1) // 16)
         program = ["nice", "-n", "15", sys.executable, "-m", "onephoto", "world", "render", str(work / name)]
-        commands[name] = [*program, *options, "--workers", str(workers)]
+        commands[name] = [*program, *options, "--seed", str(seed), "--workers", str(workers)]
     return commands
 
 
-def train(work: Path, out: Path, share: float, device: str) -> None:
-    """All stages, each as soon as it has what it needs; one that fails does not stop the others."""
-    own = ["--device", device, "--share", str(share)]
+def train(
+    work: Path, out: Path, share: float, device: str, *, only: list[str] | None = None, after: Path | None = None
+) -> None:
+    """The stages, each as soon as it has what it needs; one that fails does not stop the others.
+
+    For one that is left out, the others take what the package ships.
+    """
+    own = ["--device", device, "--share", str(share), *(["--after", str(after)] if after else [])]
     running = {}
     for name in SECONDS:
-        (work / f"{name}.done").unlink(missing_ok=True)
-    for name in SECONDS:
+        done = work / f"{name}.done"
+        done.unlink(missing_ok=True)
+        if only and name not in only:
+            done.touch()
+    for name in only or SECONDS:
         command = [sys.executable, __file__, str(work), str(out), "--stage", name, *own]
         running[name] = started(command, out / f"{name}.log")
     for process in running.values():
         process.wait()
 
 
-def run_stage(name: str, work: Path, share: float, device: str) -> None:
+def run_stage(name: str, work: Path, share: float, device: str, after: Path | None = None) -> None:
     """One stage, to its end; a file says when it is done, or has failed, so that nobody waits for it in vain."""
     torch.backends.cudnn.benchmark = True
     try:
-        for line in lines_of(name, work, share, device):
+        for line in lines_of(name, work, share, device, after):
             print(f"{time.strftime('%H:%M:%S')} {line}", flush=True)
     finally:
         (work / f"{name}.done").touch()
 
 
-def lines_of(name: str, work: Path, share: float, device: str) -> Iterator[str]:
+def lines_of(name: str, work: Path, share: float, device: str, after: Path | None) -> Iterator[str]:
     """What a stage says."""
     pictures, minutes = [work / folder for folder in RENDERS], share * SECONDS[name] / 60
     if name == "vae":
-        wait_for(lambda: all(any(folder.glob("*.npy")) for folder in pictures))
+        wait_for(lambda: allowed(after) and all(any(folder.glob("*.npy")) for folder in pictures))
         yield from stages.vae(pictures, work, minutes, device=device)
     elif name == "diffusion":
         yield from stages.diffusion(
-            pictures, work, minutes, device=device, begin=lambda: encoded(pictures, work, device)
+            pictures, work, minutes, device=device, begin=lambda: encoded(pictures, work, device, after)
         )
         yield from stages.export(work)
     elif name == "judges":
@@ -115,9 +126,14 @@ def lines_of(name: str, work: Path, share: float, device: str) -> Iterator[str]:
         yield from stages.control(pictures[:1], work, minutes, device=device)
 
 
-def encoded(pictures: list[Path], work: Path, device: str) -> None:
+def allowed(after: Path | None) -> bool:
+    """Whether the file that training waits for is there."""
+    return after is None or after.exists()
+
+
+def encoded(pictures: list[Path], work: Path, device: str, after: Path | None) -> None:
     """Wait for the autoencoder; on a CPU also for all latents, which a GPU makes in passing."""
-    wait_for((work / "vae.done").exists)
+    wait_for(lambda: allowed(after) and (work / "vae.done").exists())
     if device == "cpu":
         list(stages.latents(pictures, work))
 

@@ -58,11 +58,10 @@ def test_a_run_that_breaks_is_infinitely_far(benchmark) -> None:
 @pytest.mark.parametrize("device", ["cpu", "cuda"])
 def test_every_command_of_the_suite_can_be_read(benchmark, device: str) -> None:
     suite = benchmark("suite")
-    whole = [
-        job for part, size in suite.PARTS.items() for job in suite.jobs(part, model=part, device=device, size=size)
-    ]
-    rehearsed = [job for part in suite.PARTS for job in suite.jobs(part, model="mini", device=device, size=None)]
-    assert len({job.name for job in whole}) == len(whole) == len(rehearsed) + 2
+    whole = suite.jobs(list(suite.PARTS), model=None, device=device)
+    rehearsed = suite.jobs(list(suite.PARTS), model="mini", device=device)
+    assert len({job.name for job in whole}) == len(whole) == len(rehearsed) + 3
+    assert [job.name for job in whole[:3]] == ["sd15-memory", "sd21-memory", "sdxl-memory"]
     for job in (*whole, *rehearsed):
         app = typer.Typer()
         app.command()(benchmark(job.script).main)
@@ -73,20 +72,36 @@ def test_every_command_of_the_suite_can_be_read(benchmark, device: str) -> None:
 def test_the_suite_goes_on_where_it_was_stopped(benchmark, tmp_path: Path, monkeypatch, capsys) -> None:
     suite, ran = benchmark("suite"), []
 
-    def run(command: list[str], **_: Any) -> Any:
-        ran.append(Path(command[1]).stem)
-        Path(command[-1]).write_text('{"rows": [], "machine": {"device": "a machine"}, "learn": {}, "draw": {}}')
-        return type("Done", (), {"returncode": 0})
+    class Waiting:
+        def __init__(self, log: Path) -> None:
+            self.ended = False
 
-    monkeypatch.setattr(suite.subprocess, "run", run)
+        def run(self, script: str, words: list[str], log: Path, limit: float) -> int | None:
+            ran.append(script)
+            Path(words[-1]).write_text('{"rows": [], "machine": {"device": "a machine"}, "learn": {}, "draw": {}}')
+            return 0
+
+        def close(self) -> None:
+            self.ended = True
+
+    monkeypatch.setattr(suite, "Standby", Waiting)
     monkeypatch.setattr(suite, "lines", lambda folder: ["# Speed"])
     suite.main(tmp_path, device="cpu", part=["sd15"], minutes=0)
     assert ran == [] and "left for the next run" in capsys.readouterr().out
     suite.main(tmp_path, device="cpu", part=["sd15"], minutes=90)
     first = list(ran)
     assert {"learning", "numerics", "generation", "full_size"} == set(first)
-    suite.main(tmp_path, device="cpu", minutes=90)
+    suite.main(tmp_path, device="cpu", part=["sd15", "sdxl"], minutes=90)
     assert len(ran) == 2 * len(first) and (tmp_path / "speed.md").read_text() == "# Speed\n"
+
+
+def test_a_benchmark_runs_in_a_process_that_has_waited_for_it(benchmark, tmp_path: Path) -> None:
+    standby, log = benchmark("standby"), tmp_path / "said.txt"
+    process = standby.Standby(tmp_path / "before.log")
+    assert process.run("numerics", ["--model", str(tmp_path / "nowhere")], log, 120) == 1
+    said = log.read_text()
+    assert said.startswith("numerics.py --model") and "nowhere" in said.splitlines()[-1]
+    assert standby.Standby(tmp_path / "before.log").run("numerics", [], log, 0.01) is None
 
 
 def test_its_tables_are_made_of_what_the_benchmarks_write(benchmark, model: Path, tmp_path: Path, monkeypatch) -> None:

@@ -29,7 +29,8 @@ def test_people_are_rendered_in_proportion_by_as_many_processes_as_there_are_cpu
     people = {name: command[command.index("--people") + 1] for name, command in commands.items()}
     assert people == {"named": "30", "strangers": "200", "extra": "40"}
     assert sum(int(command[-1]) for command in commands.values()) == 28
-    assert script.rendering(tmp_path, 1.0)["strangers"].count("--called") == 1
+    other = script.rendering(tmp_path, 1.0, seed=3)["strangers"]
+    assert other.count("--called") == 1 and other[other.index("--seed") + 1] == "3"
 
 
 def test_every_stage_is_begun_and_waited_for(
@@ -53,6 +54,30 @@ def test_every_stage_is_begun_and_waited_for(
     monkeypatch.setattr(script, "started", started)
     script.train(tmp_path, tmp_path, 0.5, "cuda")
     assert said == [*script.SECONDS, *(f"{name} waited for" for name in script.SECONDS)]
+
+
+def test_stages_that_are_left_out_count_as_done_and_training_waits_for_a_file(
+    script: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun = []
+
+    class Process:
+        def wait(self) -> None:
+            pass
+
+    def started(command: list[str], log: Path) -> Process:
+        begun.append(command)
+        return Process()
+
+    monkeypatch.setattr(script, "started", started)
+    after = tmp_path / "go"
+    script.train(tmp_path, tmp_path, 0.5, "cuda", only=["diffusion"], after=after)
+    ((command,), done) = begun, {path.stem for path in tmp_path.glob("*.done")}
+    assert command[command.index("--stage") + 1] == "diffusion" and command[-2:] == ["--after", str(after)]
+    assert done == set(script.SECONDS) - {"diffusion"}
+    assert script.allowed(None) and not script.allowed(after)
+    after.touch()
+    assert script.allowed(after)
 
 
 def test_nobody_waits_for_a_stage_that_failed_or_takes_an_earlier_run_for_this_one(

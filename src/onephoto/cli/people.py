@@ -270,11 +270,12 @@ def _facts(
 ) -> dict[str, object]:
     """What a picture's settings say, beside its seed."""
     from dataclasses import asdict
-    from importlib.metadata import version
 
-    versions = {name: version(name) for name in ("onephoto", "torch", "diffusers", "transformers")}
+    from onephoto.api import versions
+
     names = [identity.name for identity in people]
-    return {"prompt": prompt, "model": backbone.model_id, "identities": names, "versions": versions, **asdict(settings)}
+    facts = {"prompt": prompt, "model": backbone.model_id, "identities": names, "versions": versions()}
+    return {**facts, **asdict(settings)}
 
 
 @contextmanager

@@ -60,9 +60,11 @@ def draw_batch(step: int, generator: torch.Generator) -> Batch:
     return Batch(latents, torch.randn(2, 4, generator=generator), torch.zeros(2, dtype=torch.long), step)
 
 
-def stepping(method: Regression, steps: int, start: State | None = None, seed: int = 0) -> Iterator[StepReport]:
+def stepping(
+    method: Regression, steps: int, start: State | None = None, seed: int = 0, loss_scale: float = 1.0
+) -> Iterator[StepReport]:
     generator = torch.Generator().manual_seed(seed)
-    options = {"learning_rate": 0.05, "weight_decay": 0.01, "warmup": 3}
+    options = {"learning_rate": 0.05, "weight_decay": 0.01, "warmup": 3, "loss_scale": loss_scale}
     return fit(method, draw_batch, steps=steps, generator=generator, start=start, **options)
 
 
@@ -167,6 +169,32 @@ def test_a_gradient_that_is_not_finite_stops_before_the_step() -> None:
     with pytest.raises(SettingError, match="step 1: a gradient is not finite"):
         next(fit(method, draw_batch, steps=5, learning_rate=0.1, generator=torch.Generator()))
     assert torch.equal(method.module.weight, kept)
+
+
+def test_a_loss_is_scaled_on_the_way_back_alone() -> None:
+    plain, scaled = Regression(), Regression()
+    losses = [
+        [report.losses for report in stepping(method, 5, loss_scale=scale)]
+        for method, scale in ((plain, 1.0), (scaled, 2.0**16))
+    ]
+    assert losses[0] == losses[1] and torch.equal(plain.module.weight, scaled.module.weight)
+
+
+def test_a_scale_under_which_gradients_overflow_is_lowered_and_the_step_done_again() -> None:
+    plain, scaled = Regression(), Regression()
+    seen: list[float] = []
+
+    def narrow(gradient: torch.Tensor) -> torch.Tensor:
+        seen.append(float(gradient.abs().max()))
+        return torch.where(gradient.abs() > 100, float("inf"), gradient)
+
+    scaled.module.weight.register_hook(narrow)
+    whole, reports = list(stepping(plain, 4)), list(stepping(scaled, 4, loss_scale=2.0**40))
+    assert [report.losses for report in whole] == [report.losses for report in reports]
+    assert torch.equal(plain.module.weight, scaled.module.weight)
+    state = reports[-1].state()
+    assert len(seen) > 4 and 1 < state.loss_scale < 2.0**40
+    assert checkpoint.restored(*checkpoint.flattened(state)).loss_scale == state.loss_scale
 
 
 @pytest.mark.parametrize("content", [None, b"not a checkpoint"])

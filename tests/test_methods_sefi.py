@@ -17,7 +17,7 @@ from onephoto.learn import checkpoint
 from onephoto.learn.data import batch_drawer, encode_photos
 from onephoto.learn.fit import State, fit
 from onephoto.methods import get_method, sefi
-from onephoto.methods.sefi import Anchor, Sefi, SefiSettings, face_wise_loss, pair_table
+from onephoto.methods.sefi import Anchor, Sefi, SefiSettings, anchored_loss, pair_table
 
 
 @pytest.fixture(scope="module")
@@ -196,15 +196,40 @@ def test_a_class_word_of_two_tokens_meets_one_column() -> None:
     target_key[0, 0, 2] = class_key[0, 0, 3] = torch.tensor([0, 0, 0, 1.0])
     anchor = Anchor((), (class_key,), 2)
     records = Records([query], [target_key])
-    assert face_wise_loss(anchor, records, [1], detach_queries=False).item() == pytest.approx(0, abs=1e-6)
-    assert face_wise_loss(Anchor((), (class_key,), 1), records, [1], detach_queries=False).item() > 10
+    assert anchored_loss(anchor, records, [1]).item() == pytest.approx(0, abs=1e-6)
+    assert anchored_loss(Anchor((), (class_key,), 1), records, [1]).item() > 10
 
 
 def test_the_attention_loss_of_equal_lengths_is_the_plain_one() -> None:
     query, key, anchor_key = (torch.randn(2, 3, n, 8, generator=seeded(n)) for n in (16, 6, 6))
     maps = [(query @ keys.transpose(-1, -2) / 8**0.5).softmax(dim=-1) for keys in (key, anchor_key)]
-    loss = face_wise_loss(Anchor((), (anchor_key,), 1), Records([query], [key]), [3], detach_queries=False)
+    loss = anchored_loss(Anchor((), (anchor_key,), 1), Records([query], [key]), [3])
     torch.testing.assert_close(loss, attention_loss(maps[:1], maps[1:]))
+
+
+@pytest.mark.parametrize("class_tokens", [1, 2])
+def test_large_maps_are_computed_again_on_the_way_back(monkeypatch: pytest.MonkeyPatch, class_tokens: int) -> None:
+    def run(most: int) -> tuple[Tensor, list[Tensor], int]:
+        monkeypatch.setattr(sefi, "MOST_KEPT", most)
+        queries, keys, anchor_keys = ([torch.randn(2, 3, n, 8, generator=seeded(n)) for _ in "ab"] for n in (64, 6, 6))
+        leaves = [tensor.requires_grad_() for tensor in (*queries, *keys)]
+        kept: dict[int, int] = {}
+
+        def pack(saved: Tensor) -> Tensor:
+            kept[saved.untyped_storage().data_ptr()] = saved.untyped_storage().nbytes()
+            return saved
+
+        with torch.autograd.graph.saved_tensors_hooks(pack, lambda saved: saved):
+            anchor = Anchor((), tuple(anchor_keys), class_tokens)
+            loss = anchored_loss(anchor, Records(queries, keys), [3])
+        inputs = {leaf.untyped_storage().data_ptr() for leaf in leaves}
+        loss.backward()
+        return loss, [leaf.grad for leaf in leaves], sum(size for place, size in kept.items() if place not in inputs)
+
+    (loss, gradients, kept), (again, others, less) = run(2**26), run(0)
+    maps = 2 * 2 * 3 * 64 * 6 * 4
+    assert kept >= 2 * maps and less < maps
+    assert torch.equal(loss, again) and all(map(torch.equal, gradients, others))
 
 
 def test_a_longer_class_word_learns(backbone: Backbone) -> None:
@@ -274,12 +299,12 @@ def test_senseless_settings_are_refused(settings: dict[str, object]) -> None:
 def test_losses_on_the_subject_ask_less_than_the_one_on_all_words() -> None:
     query, key, anchor_key = (torch.randn(2, 3, n, 8, generator=seeded(n)) for n in (16, 6, 6))
     anchor, records = Anchor((), (anchor_key,), 1), Records([query], [key])
-    maps, anchors = sefi.paired_maps(anchor, records, [3], detach_queries=False)
-    squares = 256 * (maps[0] - anchors[0]).square().mean(dim=(0, 1, 2))
-    losses = {name: loss(anchor, records, [3], detach_queries=False) for name, loss in sefi.LOSSES.items()}
+    maps, anchors = sefi.paired_maps(query, key, anchor_key, [3], 1)
+    squares = 256 * (maps - anchors).square().mean(dim=(0, 1, 2))
+    losses = {name: anchored_loss(anchor, records, [3], words=name) for name in sefi.LOSSES}
     torch.testing.assert_close(losses["all"], squares.sum())
     torch.testing.assert_close(losses["subject"], squares[3])
-    by_position, anchor_map = maps[0][..., 3].mean(dim=1), anchors[0][..., 3].mean(dim=1)
+    by_position, anchor_map = maps[..., 3].mean(dim=1), anchors[..., 3].mean(dim=1)
     mask = (anchor_map > anchor_map.mean(dim=1, keepdim=True)).float()
     expected = (by_position / by_position.amax(dim=1, keepdim=True) - mask).square().mean()
     torch.testing.assert_close(losses["mask"], expected)

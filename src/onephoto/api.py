@@ -33,7 +33,7 @@ from onephoto.identity.thumbnail import thumbnail_of
 from onephoto.learn import checkpoint, log
 from onephoto.learn.data import batch_drawer, encode_photos
 from onephoto.learn.early_stop import EarlyStop
-from onephoto.learn.fit import State, StepReport, fit
+from onephoto.learn.fit import LOSS_SCALES, State, StepReport, fit
 from onephoto.methods import get_method
 from onephoto.methods.embedding import EmbeddingMethod
 from onephoto.methods.held_out import HeldOut
@@ -123,6 +123,11 @@ class Learning:
         return self.settings.steps
 
     @property
+    def loss_scale(self) -> float:
+        """What the loss is multiplied by on the way back, at the start."""
+        return LOSS_SCALES.get(self.backbone.dtype, 1.0)
+
+    @property
     def over(self) -> bool:
         """Whether it no longer gets better, and is to end before all updates are done."""
         return self.early_stop is not None and self.early_stop.over
@@ -139,6 +144,7 @@ class Learning:
             self.method, self.draw_batch, steps=steps, learning_rate=self.settings.learning_rate,
             generator=self.generator, weight_decay=self.settings.weight_decay, warmup=self.settings.warmup,
             decay=self.settings.decay, start=self.start, within=partial(learning_attention, self.backbone),
+            loss_scale=self.loss_scale,
         )  # fmt: skip
         for report in reports:
             yield self.seen(report)

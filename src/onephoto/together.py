@@ -34,6 +34,7 @@ class Together:
             learner_of(
                 learning.method, learning.draw_batch, learning.generator,
                 learning_rate=learning.settings.learning_rate, weight_decay=learning.settings.weight_decay,
+                loss_scale=learning.loss_scale,
             )
             for learning in self.learnings
         ]  # fmt: skip

@@ -15,6 +15,8 @@ def merge_columns(probs: Tensor, columns: Sequence[int], length: int) -> Tensor:
     up. Columns from length - 1 on, the padding that one prompt has more of, are summed into the last: rows sum to 1.
     """
     first, after = min(columns), max(columns) + 1
+    if (after - first, length) == (1, probs.shape[-1]):
+        return probs
     word = probs[..., first:after].sum(dim=-1, keepdim=True)
     merged = torch.cat([probs[..., :first], word, probs[..., after:]], dim=-1)
     tail = merged[..., length - 1 :].sum(dim=-1, keepdim=True)

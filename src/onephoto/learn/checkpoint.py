@@ -53,7 +53,10 @@ def flattened(state: State) -> tuple[dict[str, Tensor], dict[str, Any]]:
         **{f"optimizer.{slot}.{name}": tensor for slot, kept in slots.items() for name, tensor in kept.items()},
     }
     contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    header = {"step": state.step, "groups": state.optimizer["param_groups"], "early_stop": state.early_stop}
+    header = {
+        "step": state.step, "groups": state.optimizer["param_groups"], "early_stop": state.early_stop,
+        "loss_scale": state.loss_scale,
+    }  # fmt: skip
     return contiguous, header
 
 
@@ -66,4 +69,11 @@ def restored(tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> State:
             _, slot, field = name.split(".")
             slots.setdefault(int(slot), {})[field] = tensor
     optimizer = {"state": slots, "param_groups": header["groups"]}
-    return State(header["step"], method, optimizer, tensors["generator"], header.get("early_stop", {}))
+    return State(
+        header["step"],
+        method,
+        optimizer,
+        tensors["generator"],
+        header.get("early_stop", {}),
+        header.get("loss_scale", 1.0),
+    )

@@ -1,11 +1,13 @@
 """Ours, SeFi-IDE: a K and a V token for each of five stages, learned under the face-wise attention loss."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from onephoto.backbone.hooks import Records, project_keys, recording
 from onephoto.backbone.load import Backbone, CrossAttentionLayer
@@ -25,6 +27,9 @@ LOOKS = 20
 
 # In latents smaller than this, maps at factor 4 are too coarse to place a face in: 4 x 4 of a 16 x 16 latent.
 SMALL_LATENT = 32
+
+MOST_KEPT = 2**26
+"""Numbers of attention maps, 256 MB, that are kept for the way back; Stable Diffusion 1.5 keeps 16 million of them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,44 +147,60 @@ def class_word_length(backbone: Backbone, subject: str) -> int:
 
 
 def paired_maps(
-    anchor: Anchor, records: Records, columns: Sequence[int], *, detach_queries: bool
-) -> tuple[list[Tensor], list[Tensor]]:
-    """A_t and A_r of one U-Net pass, (B, H, Q, L) for each layer, on the same queries; A_r is a constant.
+    query: Tensor, key: Tensor, anchor_key: Tensor, columns: Sequence[int], num_tokens: int
+) -> tuple[Tensor, Tensor]:
+    """A_t and A_r of one layer, (B, H, Q, L) each, on the same queries; A_r is a constant.
 
-    columns are V*'s in the target prompt. The class word begins at the same place in the reference prompt; both words
-    are merged into one column, so that each later token meets itself.
+    columns are V*'s in the target prompt. The class word, of num_tokens, begins at the same place in the reference
+    prompt; both words are merged into one column, so that each later token meets itself.
     """
-    length = anchor.keys[0].shape[2] + 1 - max(len(columns), anchor.num_tokens)
-    class_columns = range(min(columns), min(columns) + anchor.num_tokens)
-    target, reference = [], []
-    for query, key, anchor_key in zip(records.queries, records.keys, anchor.keys, strict=True):
-        probs = attention_probs(query.detach() if detach_queries else query, key)
-        target.append(merge_columns(probs, columns, length))
-        reference.append(merge_columns(attention_probs(query.detach(), anchor_key), class_columns, length))
-    return target, reference
+    length = anchor_key.shape[2] + 1 - max(len(columns), num_tokens)
+    class_columns = range(min(columns), min(columns) + num_tokens)
+    target = merge_columns(attention_probs(query, key), columns, length)
+    return target, merge_columns(attention_probs(query.detach(), anchor_key), class_columns, length)
 
 
-def face_wise_loss(anchor: Anchor, records: Records, columns: Sequence[int], *, detach_queries: bool) -> Tensor:
-    """L_attn of one U-Net pass: A_t against A_r for every token of the prompt; columns as in `paired_maps`."""
-    return attention_loss(*paired_maps(anchor, records, columns, detach_queries=detach_queries))
+def face_wise_loss(target: Tensor, reference: Tensor, word: int) -> Tensor:
+    """L_attn of one layer: A_t against A_r for every token of the prompt."""
+    return attention_loss([target], [reference])
 
 
-def subject_loss(anchor: Anchor, records: Records, columns: Sequence[int], *, detach_queries: bool) -> Tensor:
+def subject_loss(target: Tensor, reference: Tensor, word: int) -> Tensor:
     """The same for V* alone: other words may act elsewhere than in the class prompt."""
-    word = slice(min(columns), min(columns) + 1)
-    target, reference = paired_maps(anchor, records, columns, detach_queries=detach_queries)
-    return attention_loss([probs[..., word] for probs in target], [probs[..., word] for probs in reference])
+    return attention_loss([target[..., word : word + 1]], [reference[..., word : word + 1]])
 
 
-def masked_loss(anchor: Anchor, records: Records, columns: Sequence[int], *, detach_queries: bool) -> Tensor:
+def masked_loss(target: Tensor, reference: Tensor, word: int) -> Tensor:
     """V*'s map against a mask of where the class word acts: where in it V* acts is left open."""
-    word = min(columns)
-    target, reference = paired_maps(anchor, records, columns, detach_queries=detach_queries)
-    return mask_loss([probs[..., word] for probs in target], [class_mask(probs[..., word]) for probs in reference])
+    return mask_loss([target[..., word]], [class_mask(reference[..., word])])
 
 
 LOSSES = {"all": face_wise_loss, "subject": subject_loss, "mask": masked_loss}
-"""Attention losses by which words they hold."""
+"""Attention losses of a layer, of its maps and V*'s column, by which words they hold."""
+
+
+def anchored_loss(
+    anchor: Anchor, records: Records, columns: Sequence[int], *, words: str = "all", detach_queries: bool = False
+) -> Tensor:
+    """L_attn of one U-Net pass, the mean over its layers; columns are V*'s, words one of LOSSES.
+
+    Layers come one after another, so that maps of one are held at a time. Where those that the way back asks for would
+    be MOST_KEPT numbers or more, as with SDXL at 1024 pixels, it computes them again.
+    """
+    word, loss_of = min(columns), LOSSES[words]
+
+    def of_layer(query: Tensor, key: Tensor, anchor_key: Tensor) -> Tensor:
+        return loss_of(*paired_maps(query, key, anchor_key, columns, anchor.num_tokens), word)
+
+    queries = [query.detach() for query in records.queries] if detach_queries else records.queries
+    layers = list(zip(queries, records.keys, anchor.keys, strict=True))
+    numbers = sum(query[..., 0].numel() * key.shape[2] for query, key, _ in layers)
+    run = partial(checkpoint, use_reentrant=False, preserve_rng_state=False) if numbers >= MOST_KEPT else _called
+    return torch.stack([run(of_layer, *layer) for layer in layers]).mean()
+
+
+def _called(work: Callable[..., Tensor], *given: Tensor) -> Tensor:
+    return work(*given)
 
 
 class Sefi(EmbeddingMethod):
@@ -242,8 +263,8 @@ class Sefi(EmbeddingMethod):
         if self.anchor is None:
             return super().losses(seen)
         columns = next(word.columns for word in seen.words if word.text == PSEUDO_WORD)
-        loss_of = LOSSES[self.settings.attention_words]
-        attention = loss_of(self.anchor, seen.records, columns, detach_queries=self.settings.detach_queries)
+        words, detached = self.settings.attention_words, self.settings.detach_queries
+        attention = anchored_loss(self.anchor, seen.records, columns, words=words, detach_queries=detached)
         loss = seen.denoising + self.settings.attention_weight * attention
         return {"loss": loss, "denoising": seen.denoising, "attention": attention}
 

@@ -5,11 +5,12 @@ from contextlib import AbstractContextManager, nullcontext
 from copy import deepcopy
 from dataclasses import dataclass, field
 from functools import partial
-from math import isfinite
+from math import inf, isfinite
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.utils import get_total_norm
 
 from onephoto.backbone.method import Batch, Method
 from onephoto.errors import SettingError
@@ -176,7 +177,8 @@ def set_learning_rates(optimizer: torch.optim.Optimizer, rates: Sequence[float])
 
 def finite_values(losses: dict[str, Tensor], step: int) -> dict[str, float]:
     """The losses as numbers; raises SettingError naming those that are not finite."""
-    values = {name: loss.item() for name, loss in losses.items()}
+    # One look at an accelerator's results, not one a loss: each waits until all is done.
+    values = dict(zip(losses, torch.stack([loss.detach() for loss in losses.values()]).tolist(), strict=True))
     broken = [name for name, value in values.items() if not isfinite(value)]
     if broken:
         raise SettingError(
@@ -192,7 +194,7 @@ def unscaled(learner: Learner, step: int) -> bool:
     """
     groups = learner.optimizer.param_groups
     found = [parameter.grad for group in groups for parameter in group["params"] if parameter.grad is not None]
-    if not all(bool(gradient.isfinite().all()) for gradient in found):
+    if not bool(get_total_norm(found, norm_type=inf).isfinite()):
         if learner.loss_scale <= 1:
             raise SettingError(f"step {step + 1}: a gradient is not finite; learn in float32 or bfloat16")
         learner.loss_scale = max(1.0, learner.loss_scale / LESS)

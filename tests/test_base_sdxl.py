@@ -125,6 +125,19 @@ def test_it_begins_near_the_model_that_it_grows_out_of_and_both_encoders_say_hal
     assert nearest_error(painter, mini, ids) < 0.5 * before
 
 
+def test_it_goes_on_from_a_trained_one_with_keys_and_values_of_the_model_as_it_is_now(work: Path) -> None:
+    painter, words = taken_over(TOY_XL, work / "mini")
+    ids = token_ids(words, [PROMPT, "a man", "a photo", "a red ball", "two people in a park"])
+    assert take_shipped_xl(painter, words, work / "mini-xl-own", work / "mini")
+    added = {name: value.clone() for name, value in painter.unet.add_embedding.state_dict().items()}
+    before = nearest_error(painter, load_painter(work / "mini"), ids)
+    keys = painter.unet.get_submodule("mid_block.attentions.0.transformer_blocks.0.attn2.to_k").weight
+    old = keys.detach().clone()
+    begin_own(painter, work / "mini", ids, lessons=20, goes_on=True)
+    assert all(torch.equal(value, added[name]) for name, value in painter.unet.add_embedding.state_dict().items())
+    assert nearest_error(painter, load_painter(work / "mini"), ids) < before and not torch.equal(keys, old)
+
+
 @torch.no_grad()
 def nearest_error(painter: XlPainter, mini: SdPainter, ids: torch.Tensor) -> float:
     """How far the second encoder is from what the other model's says, at best."""
@@ -161,8 +174,9 @@ def test_what_the_package_takes_becomes_the_same_model(
         pairs = zip(*(getattr(one.pipeline, part).state_dict().items() for one in (whole, composed)), strict=True)
         assert all(name == same and torch.equal(value, other) for (name, value), (same, other) in pairs)
     assert all(is_own(name) for name in load_file(work / "mini-xl-own" / WEIGHTS))
-    painter, _ = taken_over(TOY_XL, work / "mini")
-    assert take_shipped_xl(painter, work / "mini-xl-own") and not take_shipped_xl(painter, work / "mini")
+    painter, words = taken_over(TOY_XL, work / "mini")
+    assert take_shipped_xl(painter, words, work / "mini-xl-own", work / "mini")
+    assert not take_shipped_xl(painter, words, work / "mini", work / "mini")
     (tmp_path / "mini-xl" / WEIGHTS).write_bytes(b"no tensors")
     with pytest.raises(ModelError, match="not a whole safetensors file"):
         load_backbone("mini-xl")

@@ -18,7 +18,7 @@ from onephoto.backbone.grown import WEIGHTS, is_own, own_weights, save_own
 from onephoto.base.architecture import XlArchitecture
 from onephoto.base.latents import LatentSet
 from onephoto.base.painters import XlPainter, build_painter
-from onephoto.base.shipped import shipped_state, take_shipped
+from onephoto.base.shipped import shipped_state, take_shipped, take_shipped_text
 from onephoto.base.training import freeze
 
 CAPTIONS = 2000
@@ -49,11 +49,13 @@ def taken_over(arch: XlArchitecture, mini: Path) -> tuple[XlPainter, CLIPTokeniz
     return painter, words
 
 
-def begin_own(painter: XlPainter, mini: Path, ids: Tensor, *, lessons: int = LESSONS) -> None:
+def begin_own(
+    painter: XlPainter, mini: Path, ids: Tensor, *, lessons: int = LESSONS, goes_on: bool = False
+) -> None:  # fmt: skip
     """Make what is the painter's own of a model's weights and captions' token ids (n, L).
 
     The second encoder learns the first one's output by heart; each brings half of keys and values. Pooled text and
-    sizes change nothing yet.
+    sizes change nothing yet, unless the painter goes on from one that was trained before.
     """
     old, own = shipped_state(mini, "unet"), painter.unet.state_dict()
     keys_values = torch.cat([old[name] for name in own if name.endswith(KEYS_VALUES)])
@@ -63,7 +65,7 @@ def begin_own(painter: XlPainter, mini: Path, ids: Tensor, *, lessons: int = LES
     for name in own:
         if name.endswith(KEYS_VALUES):
             own[name].copy_(old[name] @ both)
-    for end in painter.unet.add_embedding.linear_2.parameters():
+    for end in painter.unet.add_embedding.linear_2.parameters() if not goes_on else ():
         nn.init.zeros_(end)
 
 
@@ -124,9 +126,13 @@ def take_own(unet: UNet2DConditionModel, folder: Path) -> bool:
     return True
 
 
-def take_shipped_xl(painter: XlPainter, folder: Path) -> bool:
-    """Go on from the shipped weights of a folder; says whether they are there, and of these shapes."""
-    return take_own(painter.unet, folder) and take_shipped(painter.text_encoder_2, "text_encoder_2", folder=folder)
+def take_shipped_xl(painter: XlPainter, words: CLIPTokenizer, folder: Path, mini: Path) -> bool:
+    """Go on from the weights in a folder, shipped beside the model whose folder is `mini`; says whether they are there,
+    and of these shapes.
+    """
+    return take_own(painter.unet, folder) and take_shipped_text(
+        painter.text_encoder_2, words, part="text_encoder_2", folder=folder, vocabulary=mini / "tokenizer"
+    )
 
 
 class TwiceTold(LatentSet):

@@ -20,15 +20,20 @@ def take_shipped(module: nn.Module, part: str, *, folder: Path | None = None) ->
 
 
 def take_shipped_text(
-    encoder: nn.Module, tokenizer: CLIPTokenizer, *, part: str = "text_encoder", folder: Path | None = None
-) -> bool:
-    """`take_shipped` for a text encoder whose vocabulary may have grown: rows go by token, new ones stay."""
+    encoder: nn.Module, tokenizer: CLIPTokenizer, *, part: str = "text_encoder", folder: Path | None = None,
+    vocabulary: Path | None = None,
+) -> bool:  # fmt: skip
+    """`take_shipped` for a text encoder whose vocabulary may have grown: rows go by token, new ones stay.
+
+    vocabulary: the folder of the shipped one's tokenizer, where that does not lie beside it.
+    """
     folder = folder or embedded_model()
     state, own = shipped_state(folder, part), encoder.state_dict()
     rows = next((name for name in own if name.endswith(TOKEN_ROWS)), None)
     if rows is None or rows not in state:
         return False
-    known = CLIPTokenizer.from_pretrained(folder / part.replace("text_encoder", "tokenizer")).get_vocab()
+    vocabulary = vocabulary or folder / part.replace("text_encoder", "tokenizer")
+    known = CLIPTokenizer.from_pretrained(vocabulary).get_vocab()
     shared = [(number, known[token]) for token, number in tokenizer.get_vocab().items() if token in known]
     here, there = (torch.tensor(column) for column in zip(*shared, strict=True))
     table = own[rows].clone()

@@ -98,24 +98,21 @@ def sdxl(
 ) -> Iterator[str]:  # fmt: skip
     """Train what Stable Diffusion XL's format adds to work/mini, or the package's own model; options as in `diffusion`.
 
-    It goes on from a checkpoint in `work`, or, with the package's own model, from the shipped weights; else it begins
-    with `lessons` of the second text encoder.
+    It goes on from a checkpoint in `work`; else it begins with `lessons` of the second text encoder, with the shipped
+    one where there is one, for keys and values are always the nearest to those of the model that it grows out of.
     """
     arch, mini = arch or XlArchitecture(), trained_model(work)
     torch.manual_seed(0)
     painter, words = taken_over(arch, mini)
-    begun, shipped = (work / SDXL).exists(), embedded_model("mini-xl") if mini == embedded_model() else None
-    goes_on = (
-        take_own(painter.unet, work / BEGUN) if begun else shipped is not None and take_shipped_xl(painter, shipped)
-    )
+    begun = (work / SDXL).exists() and take_own(painter.unet, work / BEGUN)
     tie_names(painter.text_encoders(), words, strangers=called_somebody(pictures))
     freeze([painter.text_encoder])
     side, sources = size or arch.image_size, PictureSet(*pictures)
     prepare = None if device == "cpu" else _encoder(sources, work, side, device)
     data = TwiceTold(sources, latents_folder(work, side), words, device=device, prepare=prepare)
-    if not goes_on:
-        begin_own(painter.to(device), mini, data.captions(), lessons=lessons)
     if not begun:
+        shipped = take_shipped_xl(painter, words, embedded_model("mini-xl"), embedded_model())
+        begin_own(painter.to(device), mini, data.captions(), lessons=lessons, goes_on=shipped)
         save_own(painter.unet, work / BEGUN)
     settings = _settled(painter, arch, minutes, side, device, compiled)
     yield from _trained(painter, data, work / SDXL, settings, device)

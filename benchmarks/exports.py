@@ -24,6 +24,7 @@ from onephoto.errors import OnephotoError
 from onephoto.evaluate.downgrade import Loss
 from onephoto.evaluate.judge import load_judge
 from onephoto.evaluate.people import DEVELOPMENT, Sitter, sitter
+from onephoto.evaluate.plan import learning_settings
 from onephoto.evaluate.prompt_sets import USUAL, WORLD, prompts_of
 from onephoto.generate.draw import DrawSettings
 from onephoto.identity.embeddings import PROGRAMS
@@ -45,8 +46,9 @@ def measured(
     settings: DrawSettings, judge: Any,
 ) -> Iterator[Measured]:  # fmt: skip
     """Every program's loss for one person; the same embedding in several files is drawn once."""
-    seed = one.person.seed
-    request = api.LearnRequest(name="sitter", method=method, settings={} if steps is None else {"steps": steps})
+    seed, chosen = one.person.seed, learning_settings(backbone.model_id).get(method, {})
+    chosen = chosen if steps is None else {**chosen, "steps": steps}
+    request = api.LearnRequest(name="sitter", method=method, settings=chosen)
     identity = api.learn(backbone, [one.photo], request)
     known: dict[tuple[bytes, ...], Loss] = {}
     for program in PROGRAMS:
@@ -85,7 +87,7 @@ def main(
     first: Annotated[int, typer.Option(help="Seed of the first: 90000 for choices, 100000 to measure.")] = DEVELOPMENT,
     prompts: Annotated[int, typer.Option(help="Prompts of each set.")] = 3,
     method: Annotated[str, typer.Option(help="How people are learned.")] = "sefi",
-    steps: Annotated[int | None, typer.Option(help="Updates; the method's own unless given.")] = None,
+    steps: Annotated[int | None, typer.Option(help="Updates; what is chosen for the model unless given.")] = None,
     sampling: Annotated[int, typer.Option(help="Denoising steps.")] = 25,
     model: Annotated[str, typer.Option(help="mini, mini-xl, a folder, a checkpoint or a hub id.")] = "mini",
     device: Annotated[str, typer.Option(help="cpu, cuda or mps.")] = "cpu",

@@ -104,8 +104,9 @@ def lines(folder: Path) -> Iterator[str]:
     found = {path.stem: json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))}
     devices = sorted({one["machine"]["device"] for one in found.values() if "machine" in one})
     yield f"# Speed on {', '.join(devices) or 'a device that was not named'}, {date.today():%Y-%m-%d}\n"
-    yield "| learning | who | ms an update | samples a second | s a person | x diffusers | of the floor | peak GB |"
-    yield "|" + " --- |" * 8
+    titles = ("batch", "ms an update", "samples a second", "s a person", "x diffusers", "of the floor", "peak GB")
+    yield line("learning", "who", *titles)
+    yield "|" + " --- |" * 9
     for name, one in found.items():
         for row in one["rows"] if "floor" in one else ():
             yield learning_line(name, row, one)
@@ -137,7 +138,8 @@ def lines(folder: Path) -> Iterator[str]:
 def learning_line(name: str, row: dict[str, Any], result: dict[str, Any]) -> str:
     """A row of learning."""
     return line(
-        name, row["who"], f"{1000 * row['seconds']:.0f}", f"{row['samples']:.1f}", f"{row['person']:.1f}",
+        name, row["who"], str(result["batch"]), f"{1000 * row['seconds']:.0f}", f"{row['samples']:.1f}",
+        f"{row['person']:.1f}",
         f"{row['ratio']:.2f}", f"{result['floor'] / row['seconds']:.0%}", giga(row["peak"]),
     )  # fmt: skip
 

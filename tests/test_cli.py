@@ -95,6 +95,18 @@ def test_mistakes_are_one_line_and_exit_code_2(
     assert "no such file" in line("inspect", photo.parent / "none.safetensors")
 
 
+def test_the_device_is_what_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    from onephoto.cli.people import present
+
+    for there, found in ((True, "cuda"), (False, "cpu")):
+        monkeypatch.setattr("torch.cuda.is_available", lambda there=there: there)
+        assert present("auto") == found and present("cpu") == "cpu"
+    monkeypatch.setattr("torch.backends.mps.is_available", lambda: False)
+    for device, said in (("cuda:1", "sees no such device"), ("mps", "sees no such device"), ("gpu", "is not one of")):
+        with pytest.raises(SettingError, match=f"--device {device}.*{said}"):
+            present(device)
+
+
 def test_the_identity_card_reads_well() -> None:
     card = run("world", "person", 12)
     assert card.startswith("rumobu (seed 12), a woman")
@@ -114,7 +126,7 @@ def test_help_is_quick_and_loads_nothing_heavy() -> None:
 def test_presets_are_what_is_said_of_the_model_and_take_no_more_steps_than_were_chosen_for_it() -> None:
     sefi = get_method("sefi")
     chosen, fast = (preset_settings("mini", sefi, preset) for preset in ("default", "fast"))
-    assert fast == chosen | {"steps": 45, "learning_rate": 0.003} and chosen["steps"] == 60
+    assert fast == chosen | {"steps": 45, "learning_rate": 0.006} and chosen["steps"] == 60
     assert preset_settings("another/model", sefi, "fast") == sefi.preset("fast")
     assert preset_settings("mini", sefi, "paper") == sefi.preset("paper") and "steps" not in sefi.preset("paper")
     assert preset_settings("mini", get_method("xti"), "default") == learning_settings("mini")["xti"]

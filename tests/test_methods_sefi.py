@@ -1,5 +1,6 @@
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -128,9 +129,24 @@ def test_errors_count_where_the_class_word_acts_in_the_photo(backbone: Backbone)
     assert weights is not None and weights.shape == (len(latents), 1, *latents.shape[-2:])
     torch.testing.assert_close(weights.mean(dim=(1, 2, 3)), torch.ones(len(latents)))
     assert weights.std() > 0 and torch.equal(weights, focused.focus(latents))
-    layers = sefi.attention_layers(backbone, None)
-    word = sefi.class_map(backbone, latents[:1], focused.prompt, focused.subject, layers=layers)
+    word = sefi.class_effect(backbone, latents[:1], focused.prompt, focused.subject)
     torch.testing.assert_close(weights[0, 0], focus_weights(word, 2))
+
+
+def test_a_word_acts_where_leaving_it_out_changes_the_prediction(backbone: Backbone, monkeypatch) -> None:
+    asked = []
+
+    def predict(noisy: Tensor, t: Tensor, conditioning: str) -> Tensor:
+        asked.append(conditioning)
+        changed = torch.zeros_like(noisy)
+        changed[..., 1, 2] = 3.0 if "person" in conditioning else 0.0
+        return noisy + changed
+
+    monkeypatch.setattr(sefi, "encode_plain", lambda backbone, text: text)
+    own = SimpleNamespace(num_timesteps=100, alphas_cumprod=backbone.alphas_cumprod, predict=predict)
+    where = sefi.class_effect(own, torch.zeros(1, 4, 4, 4), "the face of {}", "person")
+    assert set(asked) == {"the face of a person", "the face of a"}
+    assert where[1, 2] == 16 and where.sum() == 16
 
 
 def test_the_file_keeps_the_mean_of_the_last_tokens(backbone: Backbone) -> None:

@@ -100,7 +100,7 @@ def test_each_control_net_reads_the_person_at_its_stage(kind: Callable[[str], Ca
 
 
 @pytest.mark.parametrize("family", ["sd1", "sdxl"])
-def test_control_obeys_its_picture_with_a_person(family: str) -> None:
+def test_control_changes_what_is_drawn_of_a_person(family: str) -> None:
     pipe, arguments = control(family)
     pipe.set_progress_bar_config(disable=True)
     with onephoto.use(pipe, alice=somebody(pipe)) as people:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from onephoto.cli.people import Device, Guidance, Model, Precision, Steps, loaded, quiet
+from onephoto.cli.people import Device, Guidance, Model, Precision, Steps, loaded, present, quiet
 
 if TYPE_CHECKING:
     from onephoto.backbone.load import Backbone
@@ -58,7 +58,7 @@ def compare(
     steps: Steps = 25,
     guidance: Guidance = 5.0,
     seed: int = 0,
-    device: Device = "cpu",
+    device: Device = "auto",
     dtype: Precision = "float32",
 ) -> None:
     """Learn the same people by every method, draw the same prompts with the same seeds, measure, and write a page."""
@@ -103,7 +103,7 @@ def opened(
     from onephoto.evaluate.measure import Judges
     from onephoto.evaluate.prompt_sets import REAL
 
-    judge = load_clip_judge(clip or USUAL_CLIP, device=device) if words == REAL else load_judge()
+    judge = load_clip_judge(clip or USUAL_CLIP, device=present(device)) if words == REAL else load_judge()
     return loaded(model, device, dtype), Judges(prompt=judge, faces=shipped_face_judge())
 
 

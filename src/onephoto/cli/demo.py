@@ -27,7 +27,7 @@ def demo(
     steps: Steps = 25,
     crop: Annotated[bool, typer.Option(help="Find and crop the face.")] = True,
     out: Annotated[Path, typer.Option(help="Folder for the picture.")] = Path("out"),
-    device: Device = "cpu",
+    device: Device = "auto",
 ) -> None:
     """Learn a person from one photo, draw them in three scenes, and show where every word acted."""
     quiet()

@@ -16,7 +16,7 @@ def export(
     photo: Annotated[
         Path | None, typer.Option(help="Measure the loss in ID and Prompt against this photo; needs --model.")
     ] = None,
-    device: Device = "cpu",
+    device: Device = "auto",
 ) -> None:
     """Write a learned person as an ordinary embedding that other programs load, and say what is lost."""
     quiet()
@@ -49,7 +49,7 @@ def import_(
     model: Model = "mini",
     subject: Annotated[str, typer.Option(help="Class word: person, dog, car...")] = "person",
     out: Annotated[Path | None, typer.Option(help="Identity file to write; NAME.safetensors unless given.")] = None,
-    device: Device = "cpu",
+    device: Device = "auto",
 ) -> None:
     """Take an embedding of another program in as an identity of this model."""
     quiet()

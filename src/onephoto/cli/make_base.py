@@ -117,7 +117,7 @@ def evaluate(
     steps: Steps = 25,
     guidance: Guidance = 5.0,
     seed: int = 0,
-    device: Device = "cpu",
+    device: Device = "auto",
 ) -> None:
     """Measure how well the embedded model draws what it is asked for, and whom."""
     quiet()

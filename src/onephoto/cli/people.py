@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from onephoto.identity.file import IdentityFile
 
 Model = Annotated[str, typer.Option(help="mini, mini-xl, a folder, a .safetensors checkpoint, or a hub id.")]
-Device = Annotated[str, typer.Option(help="cpu, cuda or mps.")]
+Device = Annotated[str, typer.Option(help="cpu, cuda, mps (never tried), or auto: cuda where there is one, else cpu.")]
 Precision = Annotated[str, typer.Option(help="float32, bfloat16, float16, or auto: bfloat16 where it is fast.")]
 Identities = Annotated[list[Path] | None, typer.Option("--identity", "-i", help="Identity file; may be repeated.")]
 Steps = Annotated[int, typer.Option(help="Denoising steps.")]
@@ -66,7 +66,7 @@ def learn(
     thumbnail: Annotated[
         bool, typer.Option("--thumbnail", help="Keep a picture of 64 pixels a side in the file.")
     ] = False,
-    device: Device = "cpu",
+    device: Device = "auto",
     dtype: Precision = "float32",
 ) -> None:
     """Learn one person from one photo into one small file; with --each, one person from each photo."""
@@ -127,7 +127,7 @@ def generate(
         bool, typer.Option("--refine-faces", help="Draw small faces again, enlarged, and put them back.")
     ] = False,
     out: Annotated[Path, typer.Option(help="Folder for the pictures.")] = Path("out"),
-    device: Device = "cpu",
+    device: Device = "auto",
     dtype: Precision = "float32",
 ) -> None:
     """Draw learned people in any scene."""
@@ -172,7 +172,7 @@ def look(
     sampler: Sampler = None,
     negative: Negative = "",
     out: Annotated[Path, typer.Option(help="Folder for the picture.")] = Path("out"),
-    device: Device = "cpu",
+    device: Device = "auto",
     dtype: Precision = "float32",
 ) -> None:
     """Draw one picture and a heat map of every word of its prompt."""
@@ -225,12 +225,26 @@ def loaded(model: str, device: str, dtype: str) -> "Backbone":
     quiet()
     from onephoto.backbone.load import fast_dtype, load_backbone
 
-    if device == "cuda" and not torch.cuda.is_available():
-        raise SettingError("--device cuda: torch sees no CUDA device here; use --device cpu")
+    device = present(device)
     precisions = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
     if dtype != "auto" and dtype not in precisions:
         raise SettingError(f"--dtype {dtype} is not one of {', '.join(precisions)}, auto")
     return load_backbone(model, device=device, dtype=precisions.get(dtype) or fast_dtype(device))
+
+
+def present(device: str) -> str:
+    """The device that an option means; raises SettingError for one that is not here."""
+    import torch
+
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if device == "auto":
+        return "cuda" if there["cuda"] else "cpu"
+    kind = device.partition(":")[0]
+    if kind not in there:
+        raise SettingError(f"--device {device} is not one of {', '.join(there)}, auto")
+    if not there[kind]:
+        raise SettingError(f"--device {device}: torch sees no such device here; use --device cpu")
+    return device
 
 
 def quiet() -> None:

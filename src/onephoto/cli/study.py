@@ -23,7 +23,7 @@ def study(
     steps: Steps = 25,
     guidance: Guidance = 5.0,
     seed: int = 0,
-    device: Device = "cpu",
+    device: Device = "auto",
     dtype: Precision = "float32",
 ) -> None:
     """Learn and draw variants of our method, and say in a page what came out."""
@@ -60,7 +60,7 @@ def tune(
     steps: Steps = 25,
     guidance: Guidance = 5.0,
     seed: int = 0,
-    device: Device = "cpu",
+    device: Device = "auto",
     dtype: Precision = "float32",
 ) -> None:
     """Try a method with other steps and learning rates on development people, and write the best to tuned.toml."""

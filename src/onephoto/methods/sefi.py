@@ -9,20 +9,20 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from onephoto.backbone.hooks import Records, project_keys, recording
+from onephoto.backbone.hooks import Records, project_keys
 from onephoto.backbone.load import Backbone, CrossAttentionLayer
 from onephoto.backbone.method import Batch, MethodSpec
-from onephoto.backbone.prompts import encode, encode_plain
+from onephoto.backbone.prompts import encode_plain
 from onephoto.core.attention_loss import attention_loss, attention_probs, class_mask, mask_loss
-from onephoto.core.attention_maps import focus_weights, merge_columns, word_maps
-from onephoto.core.plain import embedding_table
+from onephoto.core.attention_maps import focus_weights, merge_columns
+from onephoto.core.denoising import add_noise
 from onephoto.core.stages import stage_index
 from onephoto.core.tokens import TokenMean, TokenModule, TokenTable, class_rows, shortened
 from onephoto.errors import IdentityFileError, SettingError
 from onephoto.methods.embedding import EmbeddingMethod, Pass, starting_rows, token_tensors
-from onephoto.methods.recipe import PSEUDO_WORD, WORD, Recipe, by_encoder, denoising, is_person
+from onephoto.methods.recipe import PSEUDO_WORD, Recipe, by_encoder, is_person
 
-LOOKS = 20
+LOOKS = 10
 """Timesteps at which a photo is looked at to see where the class word acts."""
 
 # In latents smaller than this, maps at factor 4 are too coarse to place a face in: 4 x 4 of a 16 x 16 latent.
@@ -41,10 +41,10 @@ class SefiSettings(Recipe):
     2 on latents below 32 a side, else 2 and 4); detach_queries, which makes Q a constant in A_t, so that the attention
     loss trains K tokens only; heads, those of the self-attention module; start, where P lies: None, at the class word,
     "names", at the mean of the names of people that the model knows, or a file of embeddings; focus_power, by which
-    power of the class word's map on the photo errors count, 0 for all alike, for what lies around the person is not the
-    person; average, over which last share of the steps tokens are averaged, 0 for those of the last step; max_norm, how
-    many times the class word's length the tokens of a person that are kept may have, 0 for any, since long ones drown
-    the words around them (NeTI's have the class word's), wherever they began; and everything in Recipe.
+    power of the class word's effect on the photo errors count, 0 for all alike, for what lies around the person is not
+    the person; average, over which last share of the steps tokens are averaged, 0 for those of the last step; max_norm,
+    how many times the class word's length the tokens of a person that are kept may have, 0 for any, since long ones
+    drown the words around them (NeTI's have the class word's), wherever they began; and everything in Recipe.
 
     early_stop, if not 0, ends learning after so many looks in a row, one every look_every steps, at which the loss on
     held-out noise and prompts, with tokens of any length, was not lower than the best before by the share least_gain.
@@ -62,9 +62,9 @@ class SefiSettings(Recipe):
     num_stages: int = 5
     attention_weight: float = 0.003
     attention_factors: tuple[int, ...] | None = None
-    focus_power: float = 3.0
+    focus_power: float = 2.0
     average: float = 0.9
-    max_norm: float = 0.7
+    max_norm: float = 1.0
     attention_words: str = "all"
     shared_tokens: bool = False
     detach_queries: bool = False
@@ -117,27 +117,23 @@ def class_anchor(backbone: Backbone, prompt: str, subject: str, factors: tuple[i
 
 
 @torch.no_grad()
-def class_map(
-    backbone: Backbone, latents: Tensor, prompt: str, subject: str, *, layers: Sequence[CrossAttentionLayer]
-) -> Tensor:
-    """Where the class word of the reference prompt acts in a photo's latents (1, c, h, w): (h, w), float32.
+def class_effect(backbone: Backbone, latents: Tensor, prompt: str, subject: str) -> Tensor:
+    """Where the class word acts in a photo's latents (1, c, h, w): (h, w), float32, with a mean of 1.
 
-    The word gets its article there, as in what models are trained on. The finest of the layers are asked, at LOOKS
-    timesteps in even steps, the noise being the same at every call.
+    It is by how much the prediction changes when the word is left out of the reference prompt (as DiffEdit, Couairon
+    2022, finds what a word means), over LOOKS timesteps in even steps, the noise being the same at every call. Its
+    attention maps do not tell: one model looks at the face where another, trained on, looks past it (docs/LOG.md). The
+    word gets its article, as in what models are trained on.
     """
-    finest = [layer for layer in layers if layer.factor == min(other.factor for other in layers)]
-    words = {WORD: embedding_table(backbone.class_vectors(subject))}
     asked = prompt if "a {}" in prompt else prompt.replace("{}", "a {}")
-    conditioning = encode(backbone, asked.format(PSEUDO_WORD), words, classes={WORD: subject})
-    columns = next(word.columns for word in conditioning.words if word.text == PSEUDO_WORD)
+    told = [encode_plain(backbone, asked.format(word).strip()) for word in (subject, "")]
     generator, maps = torch.Generator().manual_seed(0), []
-    for t in ((torch.arange(LOOKS) + 0.5) * backbone.num_timesteps / LOOKS).long():
+    for t in ((torch.arange(LOOKS) + 0.5) * backbone.num_timesteps / LOOKS).long()[:, None].to(latents.device):
         noise = torch.randn(latents.shape, generator=generator).to(latents)
-        batch = Batch(latents, noise, t[None].to(latents.device))
-        with recording(finest) as records:
-            denoising(backbone, batch, conditioning)
-        probs = [attention_probs(*pair) for pair in zip(records.queries, records.keys, strict=True)]
-        maps.append(word_maps(probs, [columns], latents.shape[-1])[0])
+        noisy = add_noise(latents, noise, backbone.alphas_cumprod, t)
+        said, unsaid = (backbone.predict(noisy, t, conditioning).float() for conditioning in told)
+        change = (said - unsaid).square().mean(dim=1)[0].sqrt()
+        maps.append(change / change.mean().clamp(min=torch.finfo(change.dtype).tiny))
     return torch.stack(maps).mean(dim=0)
 
 
@@ -230,8 +226,7 @@ class Sefi(EmbeddingMethod):
         power = self.settings.focus_power
         if not power:
             return None
-        layers = attention_layers(self.backbone, self.settings.attention_factors)
-        maps = [class_map(self.backbone, one[None], self.prompt, self.subject, layers=layers) for one in latents]
+        maps = [class_effect(self.backbone, one[None], self.prompt, self.subject) for one in latents]
         return focus_weights(torch.stack(maps)[:, None], power)
 
     def under(self, prompt: str) -> Self:

@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from onephoto import __version__
+import onephoto
 from onephoto.backbone.attention import learning_attention
 from onephoto.backbone.load import Backbone, load_backbone, wrap_pipeline
 from onephoto.backbone.method import MethodSpec, WeightChange
@@ -333,4 +333,4 @@ def use(
 
 def versions() -> dict[str, str]:
     """Versions of what pictures depend on; ours also where it runs from a checkout that was not installed."""
-    return {"onephoto": __version__, **{name: version(name) for name in ("torch", "diffusers", "transformers")}}
+    return {"onephoto": onephoto.__version__, **{name: version(name) for name in ("torch", "diffusers", "transformers")}}

@@ -333,4 +333,5 @@ def use(
 
 def versions() -> dict[str, str]:
     """Versions of what pictures depend on; ours also where it runs from a checkout that was not installed."""
-    return {"onephoto": onephoto.__version__, **{name: version(name) for name in ("torch", "diffusers", "transformers")}}
+    others = {name: version(name) for name in ("torch", "diffusers", "transformers")}
+    return {"onephoto": onephoto.__version__, **others}

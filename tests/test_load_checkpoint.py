@@ -68,7 +68,9 @@ def test_it_draws_and_learns_what_the_folder_does(family: str, tmp_path: Path) -
     request = LearnRequest(name="alice", settings={"steps": 2, "heads": 4})
     photo = loaded.pipeline.image_processor.numpy_to_pil(drawn(pipe))[0]
     one, other = (onephoto.learn(model, [photo], request).tensors for model in (loaded, pipe))
-    assert all(torch.equal(one[name], other[name]) for name in other)
+    # Not to the bit on every processor: where weights lie in memory decides which kernel multiplies them.
+    for name in other:
+        torch.testing.assert_close(one[name], other[name])
     assert onephoto.generate(loaded, "<alice> in a forest", [onephoto.learn(loaded, [photo], request)])
 
 

@@ -210,11 +210,14 @@ def main(
     }  # fmt: skip
     Console().print(shown(result))
     print(f"floor: {flops / GIGA:.1f} GFLOP at {rate / GIGA:.0f} GFLOP/s (a product of {cube} x {cube} matrices)")
-    write_json(json, result)
     if people:
+        begun = json and json.with_suffix(".part.json")
+        write_json(begun, result)
         many = crowd(backbone, photo, people, batch=person_batch, size=size)
         result["crowd"] = crowd_rows(in_turns(many, rounds=rounds, device=device, warmup=1), people=people, clock=clock)
         Console().print(shown_crowd(result))
+        if begun:
+            begun.unlink()
     write_json(json, result)
 
 

@@ -68,7 +68,7 @@ def jobs_of(part: str, *, model: str, device: str) -> Iterator[Job]:
         yield Job(f"{part}-learning-{dtype}{compiled[1:]}", "learning", words, scale * seconds, turn + later)
     people = TOGETHER[part]
     wide = ("--dtype", "bfloat16", "--batch", str(people // 2), "--people", str(people), "--rounds", "5")
-    yield Job(f"{part}-learning-bfloat16-people", "learning", (*named, *wide), scale * 20, 3)
+    yield Job(f"{part}-learning-bfloat16-people", "learning", (*named, *wide), scale * 90, 3)
     drawing = ("--dtype", "bfloat16", "--rounds", "3", "--batch", "1", *(() if large else ("--batch", "16")))
     yield Job(f"{part}-generation-bfloat16", "generation", (*named, *drawing), 40, 3)
 
@@ -85,18 +85,19 @@ def carried_out(job: Job, process: Standby, folder: Path, limit: float) -> str:
 def measure(wanted: Sequence[Job], out: Path, minutes: float, *, patient: bool) -> None:
     """What is not there yet, each in a process of its own; the next one imports what it needs meanwhile."""
     end, log = time.monotonic() + 60 * minutes, out / "standby.log"
-    waiting = Standby(log)
-    for job in wanted:
-        left = end - time.monotonic()
-        if (out / f"{job.name}.json").exists():
-            continue
-        limit = left if patient else min(left, max(LEAST, SPARE * job.seconds))
-        said = "left for the next run"
-        if left >= job.seconds:
-            process, waiting = waiting, Standby(log)
-            said = carried_out(job, process, out, limit)
-        print(f"{job.name}: {said} ({end - time.monotonic():.0f} s left)", flush=True)
-    waiting.close()
+    missing = [job for job in wanted if not (out / f"{job.name}.json").exists()]
+    waiting = Standby(log) if missing else None
+    try:
+        for job in missing:
+            left, said = end - time.monotonic(), "left for the next run"
+            limit = left if patient else min(left, max(LEAST, SPARE * job.seconds))
+            if left >= job.seconds and waiting is not None:
+                process, waiting = waiting, Standby(log)
+                said = carried_out(job, process, out, limit)
+            print(f"{job.name}: {said} ({end - time.monotonic():.0f} s left)", flush=True)
+    finally:
+        if waiting is not None:
+            waiting.close()
 
 
 def lines(folder: Path) -> Iterator[str]:

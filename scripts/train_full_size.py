@@ -46,6 +46,8 @@ def main(
     stage: Annotated[str | None, typer.Option(help="Run this stage alone, as the script itself does.")] = None,
 ) -> None:
     """Train everything."""
+    if unknown := set(only or ()) - SECONDS.keys():
+        raise typer.BadParameter(f"--only {', '.join(sorted(unknown))}: choose of {', '.join(SECONDS)}")
     work.mkdir(parents=True, exist_ok=True)
     out.mkdir(parents=True, exist_ok=True)
     if stage is not None:
@@ -114,15 +116,15 @@ def lines_of(name: str, work: Path, share: float, device: str, after: Path | Non
         )
         yield from stages.export(work)
     elif name == "judges":
-        wait_for((work / "vae.done").exists)
+        wait_for(lambda: allowed(after) and (work / "vae.done").exists())
         time.sleep(max(0, share * (SECONDS["diffusion"] - SECONDS["judges"]) - READING))
         yield from stages.judges(pictures[::-1], work, minutes, device=device)
     elif name == "sdxl":
-        wait_for((work / "diffusion.done").exists)
+        wait_for(lambda: allowed(after) and (work / "diffusion.done").exists())
         yield from stages.sdxl(pictures, work, minutes, device=device)
         yield from stages.export_sdxl(work)
     else:
-        wait_for((work / "diffusion.done").exists)
+        wait_for(lambda: allowed(after) and (work / "diffusion.done").exists())
         yield from stages.control(pictures[:1], work, minutes, device=device)
 
 

@@ -139,6 +139,30 @@ def test_it_goes_on_from_a_trained_one_with_keys_and_values_of_the_model_as_it_i
     assert nearest_error(painter, load_painter(work / "mini"), ids) < before and not torch.equal(keys, old)
 
 
+def test_the_stage_goes_on_from_what_is_shipped(work: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told = {}
+
+    def begin(painter: XlPainter, *given: object, goes_on: bool, **options: object) -> None:
+        told.update(goes_on=goes_on, table=painter.text_encoder_2.get_input_embeddings()(torch.tensor([5])))
+        raise InterruptedError
+
+    shutil.copytree(work / "mini", tmp_path / "mini")
+    shutil.copytree(work / "latents", tmp_path / "latents")
+    shipped = {"mini": work / "mini", "mini-xl": work / "mini-xl-own"}
+    monkeypatch.setattr(stages, "embedded_model", lambda name="mini": shipped[name])
+    monkeypatch.setattr(stages, "begin_own", begin)
+    with pytest.raises(InterruptedError):
+        list(stages.sdxl([work / "pictures"], tmp_path, 0.0, arch=TOY_XL))
+    encoder = load_file(work / "mini-xl-own" / "text_encoder_2" / "model.safetensors")
+    (table,) = (value for name, value in encoder.items() if name.endswith("token_embedding.weight"))
+    assert told["goes_on"]
+    torch.testing.assert_close(told["table"][0], table[5].float(), atol=1e-3, rtol=1e-3)
+    (tmp_path / "sdxl").mkdir()
+    (tmp_path / "sdxl" / "sdxl.safetensors").touch()
+    with pytest.raises(SettingError, match=r"empty .*sdxl to begin anew"):
+        list(stages.sdxl([work / "pictures"], tmp_path, 0.0, arch=TOY_XL))
+
+
 @torch.no_grad()
 def nearest_error(painter: XlPainter, mini: SdPainter, ids: torch.Tensor) -> float:
     """How far the second encoder is from what the other model's says, at best."""

@@ -102,7 +102,12 @@ def test_the_device_is_what_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("torch.cuda.is_available", lambda there=there: there)
         assert present("auto") == found and present("cpu") == "cpu"
     monkeypatch.setattr("torch.backends.mps.is_available", lambda: False)
-    for device, said in (("cuda:1", "sees no such device"), ("mps", "sees no such device"), ("gpu", "is not one of")):
+    for device, said in (
+        ("cuda:x", "sees no such device"),
+        ("cuda:99", "sees no such device"),
+        ("mps", "sees no such device"),
+        ("gpu", "is not one of"),
+    ):
         with pytest.raises(SettingError, match=f"--device {device}.*{said}"):
             present(device)
 

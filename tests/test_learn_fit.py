@@ -1,6 +1,7 @@
 import signal
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -195,6 +196,8 @@ def test_a_scale_under_which_gradients_overflow_is_lowered_and_the_step_done_aga
     state = reports[-1].state()
     assert len(seen) > 4 and 1 < state.loss_scale < 2.0**40
     assert checkpoint.restored(*checkpoint.flattened(state)).loss_scale == state.loss_scale
+    again = list(stepping(Regression(), 5, replace(state, loss_scale=None), loss_scale=8.0))
+    assert again[-1].state().loss_scale == 8
 
 
 @pytest.mark.parametrize("content", [None, b"not a checkpoint"])

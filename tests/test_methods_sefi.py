@@ -147,6 +147,8 @@ def test_a_word_acts_where_leaving_it_out_changes_the_prediction(backbone: Backb
     where = sefi.class_effect(own, torch.zeros(1, 4, 4, 4), "the face of {}", "person")
     assert set(asked) == {"the face of a person", "the face of a"}
     assert where[1, 2] == 16 and where.sum() == 16
+    nowhere = sefi.class_effect(own, torch.zeros(1, 4, 4, 4), "the face of {}", "nobody")
+    assert torch.equal(nowhere, torch.ones(4, 4))
 
 
 def test_the_file_keeps_the_mean_of_the_last_tokens(backbone: Backbone) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+import typer
 
 from onephoto.base import stages
 
@@ -76,6 +77,8 @@ def test_stages_that_are_left_out_count_as_done_and_training_waits_for_a_file(
     assert command[command.index("--stage") + 1] == "diffusion" and command[-2:] == ["--after", str(after)]
     assert done == set(script.SECONDS) - {"diffusion"}
     assert script.allowed(None) and not script.allowed(after)
+    with pytest.raises(typer.BadParameter, match="--only vea: choose of vae"):
+        script.main(tmp_path, tmp_path, only=["vea"])
     after.touch()
     assert script.allowed(after)
 

@@ -2,7 +2,7 @@
 
 The trunk of the U-Net and the first text encoder are frozen. SDXL reads that encoder before its last layer, so keys and
 values are the linear functions of those states that come nearest to the old ones; trained by noise they draw no better,
-and attention no longer says where a word acts (docs/LOG.md). The second encoder begins as a pupil of the first.
+and attention maps get flatter (docs/LOG.md). The second encoder begins as a pupil of the first.
 """
 
 from pathlib import Path
@@ -65,8 +65,9 @@ def begin_own(
     for name in own:
         if name.endswith(KEYS_VALUES):
             own[name].copy_(old[name] @ both)
-    for end in painter.unet.add_embedding.linear_2.parameters() if not goes_on else ():
-        nn.init.zeros_(end)
+    if not goes_on:
+        for end in painter.unet.add_embedding.linear_2.parameters():
+            nn.init.zeros_(end)
 
 
 def teach(painter: XlPainter, ids: Tensor, metric: Tensor, *, lessons: int) -> None:

@@ -104,14 +104,17 @@ def sdxl(
     arch, mini = arch or XlArchitecture(), trained_model(work)
     torch.manual_seed(0)
     painter, words = taken_over(arch, mini)
-    begun = (work / SDXL).exists() and take_own(painter.unet, work / BEGUN)
+    begun = (work / SDXL).exists()
+    if begun and not take_own(painter.unet, work / BEGUN):
+        raise SettingError(f"{work / BEGUN}: gone, or of other shapes; empty {work / SDXL.parent} to begin anew")
+    # Before names are tied, for a tied table is no longer the shipped one's.
+    shipped = not begun and take_shipped_xl(painter, words, embedded_model("mini-xl"), embedded_model())
     tie_names(painter.text_encoders(), words, strangers=called_somebody(pictures))
     freeze([painter.text_encoder])
     side, sources = size or arch.image_size, PictureSet(*pictures)
     prepare = None if device == "cpu" else _encoder(sources, work, side, device)
     data = TwiceTold(sources, latents_folder(work, side), words, device=device, prepare=prepare)
     if not begun:
-        shipped = take_shipped_xl(painter, words, embedded_model("mini-xl"), embedded_model())
         begin_own(painter.to(device), mini, data.captions(), lessons=lessons, goes_on=shipped)
         save_own(painter.unet, work / BEGUN)
     settings = _settled(painter, arch, minutes, side, device, compiled)

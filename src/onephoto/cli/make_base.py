@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from onephoto.cli.people import Device, Guidance, Model, Steps, loaded, quiet
+from onephoto.cli.people import Device, Guidance, Model, Steps, loaded, present, quiet
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,7 +54,7 @@ def train(
         int | None,
         typer.Option(help="Side of the pictures that latents and diffusion see; the model's own unless given."),
     ] = None,
-    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    device: Annotated[str, typer.Option(help="cpu, cuda, or auto: cuda where there is one.")] = "cpu",
     compiled: Annotated[
         bool, typer.Option("--compile", help="Compile the U-Net on a CPU too: 2 minutes, worth it where that has AMX.")
     ] = False,
@@ -63,6 +63,7 @@ def train(
     quiet()
     from onephoto.base import stages
 
+    device = present(device)
     work.mkdir(parents=True, exist_ok=True)
     runs = {
         Stage.VAE: lambda: stages.vae(pictures, work, minutes, device=device),

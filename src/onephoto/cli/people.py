@@ -242,7 +242,9 @@ def present(device: str) -> str:
     kind = device.partition(":")[0]
     if kind not in there:
         raise SettingError(f"--device {device} is not one of {', '.join(there)}, auto")
-    if not there[kind]:
+    ordinal = device.removeprefix(kind).removeprefix(":")
+    counted = not ordinal or (ordinal.isdigit() and (kind != "cuda" or int(ordinal) < torch.cuda.device_count()))
+    if not there[kind] or not counted:
         raise SettingError(f"--device {device}: torch sees no such device here; use --device cpu")
     return device
 

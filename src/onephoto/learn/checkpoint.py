@@ -75,5 +75,5 @@ def restored(tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> State:
         optimizer,
         tensors["generator"],
         header.get("early_stop", {}),
-        header.get("loss_scale", 1.0),
+        header.get("loss_scale"),
     )

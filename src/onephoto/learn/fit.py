@@ -34,7 +34,7 @@ class State:
     optimizer: dict[str, Any]
     generator: Tensor
     early_stop: dict[str, float] = field(default_factory=dict)
-    loss_scale: float = 1.0
+    loss_scale: float | None = None
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Learner:
     """One person in training: the method, its batches and its source of chance, its optimiser and each group's rate.
 
     The loss is multiplied by loss_scale on the way back, and gradients divided by it, since float16 rounds small ones
-    to nothing; where they overflow it falls, and the step is done again.
+    to nothing; where they overflow it falls, for good, and the step is done again.
     """
 
     method: Method
@@ -218,5 +218,5 @@ def resume(start: State, learner: Learner) -> int:
     learner.method.load_state_dict(start.method)
     learner.optimizer.load_state_dict(start.optimizer)
     learner.generator.set_state(start.generator)
-    learner.loss_scale = start.loss_scale
+    learner.loss_scale = learner.loss_scale if start.loss_scale is None else start.loss_scale
     return start.step

@@ -34,7 +34,7 @@ from onephoto.identity.photo import read_photo
 
 OURS, THEIRS = "sefi", "textual-inversion"
 CURVES = {
-    OURS: ((15, 0.002), (30, 0.002), (60, 0.001), (120, 0.001)),
+    OURS: ((8, 0.01), (15, 0.01), (30, 0.008), (60, 0.004)),
     THEIRS: ((70, 0.006), (140, 0.002), (140, 0.006), (140, 0.02), (280, 0.006)),
 }
 """Steps and learning rates; the published rate of Textual Inversion, .002, is for runs of 3000 steps."""

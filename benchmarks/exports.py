@@ -46,8 +46,8 @@ def measured(
     settings: DrawSettings, judge: Any,
 ) -> Iterator[Measured]:  # fmt: skip
     """Every program's loss for one person; the same embedding in several files is drawn once."""
-    seed, chosen = one.person.seed, learning_settings(backbone.model_id).get(method, {})
-    chosen = chosen if steps is None else {**chosen, "steps": steps}
+    seed, asked = one.person.seed, {} if steps is None else {"steps": steps}
+    chosen = learning_settings(backbone.model_id).get(method, {}) | asked
     request = api.LearnRequest(name="sitter", method=method, settings=chosen)
     identity = api.learn(backbone, [one.photo], request)
     known: dict[tuple[bytes, ...], Loss] = {}

@@ -15,7 +15,7 @@ from typing import Annotated, Any
 
 import torch
 import typer
-from full_size import Precision
+from full_size import Precision, square
 from learning import ours
 from measuring import Clock, ClockAsked, Dtype, Json, Threads, clock_of, in_turns, machine, write_json
 from rich.console import Console
@@ -24,13 +24,11 @@ from rich.table import Table
 from onephoto import comparison
 from onephoto.backbone.load import Backbone
 from onephoto.cli.compare import carried_out, names_of, opened, tables
-from onephoto.cli.demo import portrait
 from onephoto.errors import OnephotoError
 from onephoto.evaluate.people import DEVELOPMENT
 from onephoto.evaluate.plan import Plan, Variant
 from onephoto.evaluate.report import Results, summary
 from onephoto.generate.draw import DrawSettings
-from onephoto.identity.photo import read_photo
 
 OURS, THEIRS = "sefi", "textual-inversion"
 CURVES = {
@@ -57,7 +55,7 @@ def plan_of(backbone: Backbone, points: tuple[Variant, ...], names: dict[str, st
 
 def seconds_a_step(backbone: Backbone, *, rounds: int, clock: Clock) -> dict[str, float]:
     """Seconds of a step of each method with the samples of its own settings."""
-    photo = read_photo(portrait(), size=backbone.image_size).image
+    photo = square(backbone.image_size)
     batches = {variant.method: variant.learning["batch_size"] for variant in variants(CURVES)}
     runs = {name: ours(backbone, photo, name, batch=batches[name], size=backbone.image_size) for name in CURVES}
     return {name: timing.seconds(clock) for name, timing in in_turns(runs, rounds=rounds, device="cpu").items()}

@@ -92,7 +92,7 @@ def measure(wanted: Sequence[Job], out: Path, minutes: float, *, patient: bool) 
             left, said = end - time.monotonic(), "left for the next run"
             limit = left if patient else min(left, max(LEAST, SPARE * job.seconds))
             if left >= job.seconds and waiting is not None:
-                process, waiting = waiting, Standby(log)
+                process, waiting = waiting, Standby(log) if job is not missing[-1] else None
                 said = carried_out(job, process, out, limit)
             print(f"{job.name}: {said} ({end - time.monotonic():.0f} s left)", flush=True)
     finally:

@@ -116,15 +116,15 @@ def lines_of(name: str, work: Path, share: float, device: str, after: Path | Non
         )
         yield from stages.export(work)
     elif name == "judges":
-        wait_for(lambda: allowed(after) and (work / "vae.done").exists())
+        wait_for_stage("vae", work, after)
         time.sleep(max(0, share * (SECONDS["diffusion"] - SECONDS["judges"]) - READING))
         yield from stages.judges(pictures[::-1], work, minutes, device=device)
     elif name == "sdxl":
-        wait_for(lambda: allowed(after) and (work / "diffusion.done").exists())
+        wait_for_stage("diffusion", work, after)
         yield from stages.sdxl(pictures, work, minutes, device=device)
         yield from stages.export_sdxl(work)
     else:
-        wait_for(lambda: allowed(after) and (work / "diffusion.done").exists())
+        wait_for_stage("diffusion", work, after)
         yield from stages.control(pictures[:1], work, minutes, device=device)
 
 
@@ -133,9 +133,14 @@ def allowed(after: Path | None) -> bool:
     return after is None or after.exists()
 
 
+def wait_for_stage(name: str, work: Path, after: Path | None) -> None:
+    """Sleep until another stage is over, and training is allowed."""
+    wait_for(lambda: allowed(after) and (work / f"{name}.done").exists())
+
+
 def encoded(pictures: list[Path], work: Path, device: str, after: Path | None) -> None:
     """Wait for the autoencoder; on a CPU also for all latents, which a GPU makes in passing."""
-    wait_for(lambda: allowed(after) and (work / "vae.done").exists())
+    wait_for_stage("vae", work, after)
     if device == "cpu":
         list(stages.latents(pictures, work))
 

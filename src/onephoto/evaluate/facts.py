@@ -107,14 +107,14 @@ def mirrored(facts: Mapping[str, str]) -> dict[str, str]:
 
 
 def record_of(values: Mapping[str, str]) -> dict[str, Any]:
-    """One value for each fact as a reading: `things` in a tuple, `beard` true or false, no hair colour of the bald."""
+    """One value for each fact as a reading: `things` in a tuple, no hair colour of the bald."""
     kinds = (*WORN, *FURNITURE)
     things = tuple(kind for kind in kinds if values.get(kind) == YES)
     things += (values["held"],) if values.get("held", NOTHING) != NOTHING else ()
     plain: dict[str, Any] = {name: value for name, value in values.items() if name not in (*kinds, "held")}
     if values.get("hair_length") == "bald":
         plain["hair_colour"] = None
-    return plain | {"beard": values.get("beard") == YES, "things": things}
+    return plain | {"things": things}
 
 
 def shows(prompt: Prompt, facts_read: Mapping[str, Any]) -> bool:

@@ -1,4 +1,3 @@
-import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,15 +10,11 @@ from toy_base import TOY, toy_pictures
 from onephoto.backbone.load import load_backbone
 from onephoto.base import stages
 from onephoto.base.architecture import Architecture, build_text_encoder, build_unet, build_vae, count_parameters
-from onephoto.base.features import FaceFeatures
-from onephoto.base.pictures import PictureSet
 from onephoto.base.shipped import take_shipped, take_shipped_text
 from onephoto.base.tokenizer import END, build_tokenizer
 from onephoto.base.training import OptimiserSettings, Trainer, is_hidden
-from onephoto.base.vae import VaeSettings, crop_corners, draw_crops, shift_latents
+from onephoto.base.vae import VaeSettings, crop_corners, shift_latents
 from onephoto.errors import SettingError
-from onephoto.evaluate.face_judge import FaceJudge, save_face_judge
-from onephoto.evaluate.face_network import FaceConfig, FaceNetwork
 from onephoto.world.captions import vocabulary
 from onephoto.world.names import name_of
 
@@ -100,8 +95,7 @@ def test_all_stages_end_in_a_folder_that_plain_diffusers_draws_with(
     lines = list(stages.vae([pictures], work, 0.02, arch=TOY))
     assert "dB" in lines[-1]
     encoder = AutoencoderKL.from_pretrained(work / "vae").encoder.state_dict()
-    save_face_judge(FaceJudge(FaceNetwork(FaceConfig())), tmp_path / "faces")
-    assert "dB" in list(stages.decoder([pictures], work, 0.01, faces=tmp_path / "faces"))[-1]
+    assert "dB" in list(stages.decoder([pictures], work, 0.01))[-1]
     after = AutoencoderKL.from_pretrained(work / "vae")
     assert all(torch.equal(value, encoder[name]) for name, value in after.encoder.state_dict().items())
     list(stages.latents([pictures], work))
@@ -123,41 +117,6 @@ def test_all_stages_end_in_a_folder_that_plain_diffusers_draws_with(
     image = pipe("a photo of a man", num_inference_steps=2).images[0]
     assert image.size == (64, 64)
     assert load_backbone(work / "mini").family == "sd1"
-
-
-def test_a_face_network_sees_errors_in_faces_alone() -> None:
-    torch.manual_seed(0)
-    features = FaceFeatures(FaceNetwork(FaceConfig()))
-    target, faces = torch.rand(2, 3, 64, 64) * 2 - 1, torch.tensor([[0.25, 0.25, 0.2], [torch.nan] * 3])
-    assert abs(features(target, target, faces)) < 1e-6
-    decoded = (target + 0.1 * torch.randn_like(target)).requires_grad_()
-    loss = features(decoded, target, faces)
-    loss.backward()
-    assert loss > 0 and decoded.grad is not None and decoded.grad.isfinite().all()
-    assert decoded.grad[0, :, :24, :24].abs().sum() > 0
-    assert not decoded.grad[0, :, 32:].any() and not decoded.grad[1].any()
-    assert features(decoded, target, faces[1:].expand(2, -1)) == 0
-
-
-def test_faces_are_where_their_crops_show_them(pictures: Path) -> None:
-    """One white square in every picture is its face."""
-    images = np.zeros((80, 64, 64, 3), np.uint8)
-    images[:, 20:30, 30:40] = 255
-    np.save(pictures / "0000.npy", images)
-    face = [30 / 64, 20 / 64, 40 / 64, 30 / 64]
-    (pictures / "0000.jsonl").write_text((json.dumps({"captions": ["a man"], "facts": {"face": face}}) + "\n") * 80)
-    found = 0
-    for share, side in ((0.0, 32), (1.0, 64)):
-        settings = VaeSettings(crop_size=32, whole_share=share, whole=8)
-        for seed in range(4):
-            crops, faces = draw_crops(PictureSet(pictures), np.random.default_rng(seed), settings)
-            for crop, (x, y, height) in zip(crops, faces * side, strict=True):
-                white = (crop[0] > 0).nonzero().float()
-                assert height == 10 if not x.isnan() else len(white) < 100
-                if len(white) == 100:
-                    torch.testing.assert_close(white.mean(0) + 0.5, torch.stack([y, x]))
-                    found += 1
-    assert found > 40
 
 
 def test_the_unet_keeps_its_budget() -> None:

@@ -14,7 +14,6 @@ from onephoto.base.architecture import Architecture, XlArchitecture
 from onephoto.base.control import ControlPainter, HintedSet
 from onephoto.base.diffusion import DiffusionSettings, take_average, train_diffusion, warm_up
 from onephoto.base.faces import FaceSettings, train_faces
-from onephoto.base.features import FaceFeatures
 from onephoto.base.growing import LESSONS, TwiceTold, begin_own, keep_own, take_own, take_shipped_xl, taken_over
 from onephoto.base.judges import JudgeSettings, train_judge
 from onephoto.base.latents import LatentSet, encode_latents
@@ -25,7 +24,6 @@ from onephoto.base.tokenizer import build_tokenizer, load_tokenizer
 from onephoto.base.training import freeze
 from onephoto.base.vae import VaeProgress, VaeSettings, train_decoder, train_vae
 from onephoto.errors import SettingError
-from onephoto.evaluate.face_judge import load_face_judge
 from onephoto.evaluate.judge_network import JudgeConfig
 from onephoto.world.captions import vocabulary
 from onephoto.world.names import SOMEBODY, every_name
@@ -44,17 +42,10 @@ def vae(
     yield from map(_told, train_vae(PictureSet(*pictures), work, settings, arch=arch or Architecture(), device=device))
 
 
-def decoder(
-    pictures: Sequence[Path], work: Path, minutes: float, *, device: str = "cpu", faces: Path | None = None
-) -> Iterator[str]:
-    """Train the decoder of work/vae alone, so that latents made with it, and the U-Net, stay good; with the folder of a
-    face network, so that this one sees in decoded faces what it sees in rendered ones.
-    """
+def decoder(pictures: Sequence[Path], work: Path, minutes: float, *, device: str = "cpu") -> Iterator[str]:
+    """Train the decoder of work/vae alone, so that latents made with it, and the U-Net, stay good."""
     settings = VaeSettings.on(device, minutes)
-    features = None if faces is None else FaceFeatures(load_face_judge(faces).network)
-    lines = train_decoder(
-        PictureSet(*pictures), work, settings, vae=trained_vae(work), device=device, features=features
-    )
+    lines = train_decoder(PictureSet(*pictures), work, settings, vae=trained_vae(work), device=device)
     yield from map(_told, lines)
 
 

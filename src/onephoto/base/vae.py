@@ -12,7 +12,6 @@ from diffusers import AutoencoderKL
 from torch import Tensor
 
 from onephoto.base.architecture import Architecture, build_vae
-from onephoto.base.features import FaceFeatures
 from onephoto.base.pictures import PictureSet, psnr, to_pictures, to_tensor
 from onephoto.base.shipped import take_shipped
 from onephoto.base.training import Clock, OptimiserSettings, Trainer, running_mean
@@ -33,8 +32,6 @@ class VaeSettings:
     whole_share: float = 0.15
     gradient_weight: float = 1.0
     kl_weight: float = 1e-5
-    faces_weight: float = 0.05
-    """Of `FaceFeatures`, where a face network is given."""
     optimiser: OptimiserSettings = field(
         default_factory=lambda: OptimiserSettings(
             learning_rate=2e-3, warmup_steps=100, ema_decay=0.998, orthogonalise=True
@@ -73,29 +70,21 @@ def train_vae(
 
 
 def train_decoder(
-    pictures: PictureSet, folder: Path, settings: VaeSettings, *, vae: AutoencoderKL, device: str = "cpu",
-    features: FaceFeatures | None = None,
-) -> Iterator[VaeProgress]:  # fmt: skip
-    """Train the decoder alone, going on from `folder/decoder.safetensors`: latents, and a U-Net made for them, stay.
-
-    With `features` faces are held to what a face network sees of them, too.
-    """
+    pictures: PictureSet, folder: Path, settings: VaeSettings, *, vae: AutoencoderKL, device: str = "cpu"
+) -> Iterator[VaeProgress]:
+    """Train the decoder alone, going on from `folder/decoder.safetensors`: latents, and a U-Net made for them, stay."""
     vae.requires_grad_(False)
     vae.decoder.requires_grad_(True)
     vae.post_quant_conv.requires_grad_(True)
-    checkpoint = folder / "decoder.safetensors"
-    trained = yield from _train(vae, pictures, checkpoint, settings, device=device, features=features)
+    trained = yield from _train(vae, pictures, folder / "decoder.safetensors", settings, device=device)
     trained.save_pretrained(folder / "vae", safe_serialization=True)
 
 
 def _train(
-    vae: AutoencoderKL, pictures: PictureSet, checkpoint: Path, settings: VaeSettings, *, device: str,
-    features: FaceFeatures | None = None,
-) -> Generator[VaeProgress, None, AutoencoderKL]:  # fmt: skip
+    vae: AutoencoderKL, pictures: PictureSet, checkpoint: Path, settings: VaeSettings, *, device: str
+) -> Generator[VaeProgress, None, AutoencoderKL]:
     """Train what asks for gradients; returns the autoencoder with its averaged weights, float32."""
     result, dtype = copy.deepcopy(vae).float().eval(), torch.bfloat16
-    if features is not None:
-        features = features.to(device, dtype)
     trainer = Trainer(vae.to(device, dtype).train(), settings.optimiser)
     if checkpoint.exists():
         trainer.load(checkpoint)
@@ -103,8 +92,8 @@ def _train(
     torch.manual_seed(settings.seed + trainer.step_count)
     clock, mean = Clock(settings.minutes), None
     while not clock.over():
-        batch, faces = draw_crops(pictures, rng, settings)
-        loss = vae_loss(vae, batch.to(device, dtype), settings, faces=faces.to(device), features=features)
+        batch = draw_crops(pictures, rng, settings).to(device, dtype)
+        loss = vae_loss(vae, batch, settings)
         trainer.step(loss, progress=clock.progress())
         mean = running_mean(mean, loss.detach())
         if clock.due("log", 20):
@@ -120,25 +109,18 @@ def _train(
     return result
 
 
-def draw_crops(pictures: PictureSet, rng: np.random.Generator, settings: VaeSettings) -> tuple[Tensor, Tensor]:
-    """A batch of mirrored crops, or a few whole pictures: (B, 3, side, side) in [-1, 1]; and their faces (B, 3), middle
-    x, y and side in shares of the crop, NaN where none is known or its middle is not in it.
-    """
+def draw_crops(pictures: PictureSet, rng: np.random.Generator, settings: VaeSettings) -> Tensor:
+    """A batch of mirrored crops, or a few whole pictures: (B, 3, side, side) in [-1, 1]."""
     whole = rng.random() < settings.whole_share
     count = settings.whole if whole else settings.crops
     chosen = rng.integers(0, max(1, len(pictures) - 64), count)
-    images, boxes = pictures.pictures(chosen), pictures.faces()[chosen]
+    images = pictures.pictures(chosen)
     if not whole:
-        size, side = images.shape[1], settings.crop_size
-        corners = crop_corners(boxes, size, rng, settings)
+        corners, side = crop_corners(pictures.faces()[chosen], images.shape[1], rng, settings), settings.crop_size
         images = np.stack([im[y : y + side, x : x + side] for im, (y, x) in zip(images, corners, strict=True)])
-        boxes = (boxes * size - np.tile(corners[:, ::-1], 2)) / side
-    left, top, right, bottom = boxes.T
     if rng.random() < 0.5:
-        images, left, right = images[:, :, ::-1], 1 - right, 1 - left
-    faces = np.stack([(left + right) / 2, (top + bottom) / 2, bottom - top], axis=1)
-    faces[(np.abs(faces[:, :2] - 0.5) > 0.5).any(1)] = np.nan
-    return to_tensor(images), torch.from_numpy(faces).float()
+        images = images[:, :, ::-1]
+    return to_tensor(images)
 
 
 def crop_corners(boxes: np.ndarray, size: int, rng: np.random.Generator, settings: VaeSettings) -> np.ndarray:
@@ -154,13 +136,8 @@ def crop_corners(boxes: np.ndarray, size: int, rng: np.random.Generator, setting
     return np.where(faces[:, None], near, corners) * 8
 
 
-def vae_loss(
-    vae: AutoencoderKL, batch: Tensor, settings: VaeSettings, *, faces: Tensor | None = None,
-    features: FaceFeatures | None = None,
-) -> Tensor:  # fmt: skip
-    """Absolute error, the same on differences of neighbours (keeps edges sharp), and a weak pull to a unit normal; with
-    `features`, what a face network makes of the batch's faces (B, 3) as well.
-    """
+def vae_loss(vae: AutoencoderKL, batch: Tensor, settings: VaeSettings) -> Tensor:
+    """Absolute error, the same on differences of neighbours (keeps edges sharp), and a weak pull to a unit normal."""
     posterior = vae.encode(batch).latent_dist
     decoded = vae.decode(posterior.sample()).sample.float()
     target = batch.float()
@@ -168,10 +145,7 @@ def vae_loss(
     edges = error.diff(dim=-1).abs().mean() + error.diff(dim=-2).abs().mean()
     mean, logvar = posterior.mean.float(), posterior.logvar.float()
     kl = 0.5 * (mean**2 + logvar.exp() - 1 - logvar).sum(dim=1).mean()
-    loss = F.smooth_l1_loss(decoded, target, beta=0.03) + settings.gradient_weight * edges + settings.kl_weight * kl
-    if features is None or faces is None:
-        return loss
-    return loss + settings.faces_weight * features(decoded, target, faces)
+    return F.smooth_l1_loss(decoded, target, beta=0.03) + settings.gradient_weight * edges + settings.kl_weight * kl
 
 
 def averaged(vae: AutoencoderKL, trainer: Trainer) -> AutoencoderKL:

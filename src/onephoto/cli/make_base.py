@@ -58,12 +58,6 @@ def train(
     compiled: Annotated[
         bool, typer.Option("--compile", help="Compile the U-Net on a CPU too: 2 minutes, worth it where that has AMX.")
     ] = False,
-    faces: Annotated[
-        Path | None,
-        typer.Option(
-            help="For the decoder: a folder of the stage faces, whose network keeps faces alike; not a judge."
-        ),
-    ] = None,
 ) -> None:
     """Train one stage for some minutes; run it again to go on."""
     quiet()
@@ -73,7 +67,7 @@ def train(
     work.mkdir(parents=True, exist_ok=True)
     runs = {
         Stage.VAE: lambda: stages.vae(pictures, work, minutes, device=device),
-        Stage.DECODER: lambda: stages.decoder(pictures, work, minutes, device=device, faces=faces),
+        Stage.DECODER: lambda: stages.decoder(pictures, work, minutes, device=device),
         Stage.LATENTS: lambda: stages.latents(pictures, work, size=size, device=device),
         Stage.DIFFUSION: lambda: stages.diffusion(pictures, work, minutes, size=size, device=device, compiled=compiled),
         Stage.EXPORT: lambda: stages.export(work),

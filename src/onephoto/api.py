@@ -26,6 +26,7 @@ from onephoto.core.tokens import TokenTable
 from onephoto.errors import SettingError
 from onephoto.generate.attend import Attended, attend
 from onephoto.generate.draw import DrawSettings
+from onephoto.generate.redraw import redrawn
 from onephoto.generate.refine import Faces, draw_refined
 from onephoto.identity.file import IdentityFile, check_compatible, fingerprint_of, load
 from onephoto.identity.photo import read_photo
@@ -34,9 +35,11 @@ from onephoto.learn import checkpoint, log
 from onephoto.learn.data import batch_drawer, encode_photos
 from onephoto.learn.early_stop import EarlyStop
 from onephoto.learn.fit import LOSS_SCALES, State, StepReport, fit
+from onephoto.learn.strange import strangeness
 from onephoto.methods import get_method
 from onephoto.methods.embedding import EmbeddingMethod
 from onephoto.methods.held_out import HeldOut
+from onephoto.methods.recipe import class_prompt, learning_prompt
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,6 +83,7 @@ class Learning:
         spec = get_method(request.method)
         self.backbone, self.request, self.path = backbone, request, checkpoint_path
         self.settings = settings_of(spec, request.settings or {})
+        familiar, self.redrawn = self._familiar(photos)
         seen: dict[str, Any] = {"photos": photos, "network": network} if spec.sees_photos else {}
         self.method = spec.build(backbone, subject=request.subject, settings=self.settings, seed=request.seed, **seen)
         self.thumbnail = {"thumbnail": thumbnail_of(photos[0])} if request.thumbnail else {}
@@ -89,13 +93,27 @@ class Learning:
         self.start = self._resumed() if resume else None
         self.report: StepReport | None = None
         self.generator = torch.Generator().manual_seed(request.seed)
-        latents = encode_photos(backbone, photos, generator=self.generator, size=request.size, flip=self.settings.flip)
+        latents = encode_photos(
+            backbone, familiar, generator=self.generator, size=request.size, flip=self.settings.flip
+        )
         weights = self.method.focus(latents)
         self.draw_batch = batch_drawer(
             latents, batch_size=self.settings.batch_size, num_stages=getattr(self.settings, "num_stages", 5),
             num_timesteps=backbone.num_timesteps, weights=weights,
         )  # fmt: skip
         self.early_stop = self._early_stop(latents, weights)
+
+    def _familiar(self, photos: Sequence[Image.Image]) -> tuple[list[Image.Image], int]:
+        """The photos, but what the model makes of it in the place of each that is strange to it; and how many are."""
+        backbone, settings, kept, strange = self.backbone, self.settings, list[Image.Image](), 0
+        prompt = class_prompt(learning_prompt(settings, self.request.subject), self.request.subject)
+        for photo in photos:
+            if settings.redraws and strangeness(backbone, photo, prompt) > settings.strange_above:
+                kept += redrawn(backbone, photo, prompt, count=settings.redraws, seed=self.request.seed)
+                strange += 1
+            else:
+                kept.append(photo)
+        return kept, strange
 
     def _early_stop(self, latents: Tensor, weights: Tensor | None) -> EarlyStop | None:
         settings = self.settings
@@ -170,6 +188,7 @@ class Learning:
             "seed": request.seed,
             "versions": versions(),
             "losses": self.report.losses if self.report else {},
+            "redrawn": self.redrawn,
             "consent": request.consent,
             **self.thumbnail,
         }

@@ -118,11 +118,16 @@ class Backbone:
         return cross_attention_layers(self.unet)
 
     @torch.no_grad()
-    def encode_image(self, pixels: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """Pixels (B, 3, H, W) in [-1, 1] -> scaled latents (B, c, h, w), drawn from the autoencoder's posterior."""
+    def encode_image(
+        self, pixels: Tensor, generator: torch.Generator | None = None, *, mean: bool = False
+    ) -> Tensor:  # fmt: skip
+        """Pixels (B, 3, H, W) in [-1, 1] -> scaled latents (B, c, h, w), drawn from the autoencoder's posterior, or its
+        mean.
+        """
         with _wide_enough(self.vae):
             posterior = self.vae.encode(pixels.to(self.vae.device, self.vae.dtype)).latent_dist
-            return (posterior.sample(generator) * self.vae.config.scaling_factor).to(self.dtype)
+            latents = posterior.mean if mean else posterior.sample(generator)
+            return (latents * self.vae.config.scaling_factor).to(self.dtype)
 
     @torch.no_grad()
     def decode(self, latents: Tensor) -> Tensor:

@@ -15,13 +15,17 @@ if TYPE_CHECKING:
     from onephoto.generate.attend import Attended
 
 SCENES = ("a photo of {} at the beach", "a photo of {} in the forest", "a photo of {} in front of a brick wall")
-NAME = "somebody"
+NAME, PORTRAYED = "somebody", "woman"
+"""What the person is called, and the class word of the portrait."""
 LARGE, WORDS = 384, 12
 """Side in pixels of the pictures at the top, and word maps in a row, a third of that side each."""
 
 
 def demo(
     photo: Annotated[Path | None, typer.Option(help="A photo of your own; a synthetic portrait unless given.")] = None,
+    subject: Annotated[
+        str | None, typer.Option(help="Class word; person, and of the portrait woman, unless given.")
+    ] = None,
     model: Model = "mini",
     learning_steps: Annotated[int | None, typer.Option(help="Updates; as chosen for the model unless given.")] = None,
     steps: Steps = 25,
@@ -31,6 +35,8 @@ def demo(
 ) -> None:
     """Learn a person from one photo, draw them in three scenes, and show where every word acted."""
     quiet()
+    from rich.console import Console
+
     from onephoto import api
     from onephoto.evaluate.plan import learning_settings
     from onephoto.generate.draw import DrawSettings
@@ -42,8 +48,11 @@ def demo(
     square = read_photo(source, size=max(LARGE, backbone.image_size), crop=crop)
     chosen = learning_settings(backbone.model_id).get("sefi", {})
     steps_given = {} if learning_steps is None else {"steps": learning_steps}
-    request = api.LearnRequest(name=NAME, settings=chosen | steps_given)
-    identity = learned(api.Learning(backbone, [square.image], request))
+    called = subject or ("person" if photo else PORTRAYED)
+    request = api.LearnRequest(name=NAME, subject=called, settings=chosen | steps_given)
+    with Console(stderr=True).status("getting ready"):
+        learning = api.Learning(backbone, [square.image], request)
+    identity = learned(learning)
     settings = DrawSettings(steps=steps)
     seen = [api.look(backbone, scene.format(f"<{NAME}>"), [identity], settings=settings) for scene in SCENES]
     out.mkdir(parents=True, exist_ok=True)

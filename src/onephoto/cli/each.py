@@ -87,12 +87,13 @@ def finish(group: "Together", sittings: Sequence[Sitting]) -> None:
     from onephoto.identity.file import save
 
     people = learned_together(group, [sitting.target.with_suffix(".log.jsonl") for sitting in sittings])
-    for sitting, identity in zip(sittings, people, strict=True):
+    for learning, sitting, identity in zip(group.learnings, sittings, people, strict=True):
         save(sitting.target, identity)
         _state(sitting).unlink(missing_ok=True)
         done, steps = identity.metadata["steps"], identity.metadata["settings"]["steps"]
         ended = f" in {done} of {steps} steps, after which it got no better" if done < steps else ""
-        typer.echo(f"{sitting.target}: <{identity.name}> learned{ended}")
+        near = ", from what the model makes of a photo unlike those it was trained on" if learning.redrawn else ""
+        typer.echo(f"{sitting.target}: <{identity.name}> learned{ended}{near}")
 
 
 def _state(sitting: Sitting) -> Path:

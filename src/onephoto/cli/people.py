@@ -54,6 +54,12 @@ def learn(
     early_stop: Annotated[
         int | None, typer.Option(min=0, help="Looks at held-out noise without a gain that end it; 0: all steps (sefi).")
     ] = None,
+    redraws: Annotated[
+        int | None,
+        typer.Option(
+            min=0, help="Pictures that the model makes of a photo unlike those it knows, to learn from; 0: none."
+        ),
+    ] = None,
     start: Annotated[
         Path | None, typer.Option(help="Begin at another program's embedding (sefi, textual-inversion).")
     ] = None,
@@ -81,6 +87,7 @@ def learn(
     given = {
         "steps": steps, "learning_rate": learning_rate, "attention_weight": attention_weight, "num_stages": num_stages,
         "start": None if start is None else str(start), "early_stop": early_stop,
+        "redraws": redraws,
     }  # fmt: skip
     chosen = preset_settings(model, get_method(method), preset)
     settings = chosen | {key: value for key, value in given.items() if value is not None}

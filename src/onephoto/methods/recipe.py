@@ -30,6 +30,10 @@ class Recipe:
     reached over the first `warmup` steps and then held, but for the last share `decay` of all steps, in which it falls
     to zero; flip adds each photo's mirror image; prompt is the sentence to learn in, with {} where the word stands
     (None: by the kind of subject). Raises SettingError for what makes no sense.
+
+    redraws, if not 0, is how many pictures stand for each photo that is stranger to the model than strange_above
+    (`learn.strange`): the model redraws it as often, so that what is learned is the person and not that it is a
+    photo. Meant for models that were trained on other things than photos.
     """
 
     steps: int
@@ -40,12 +44,16 @@ class Recipe:
     decay: float = 0.0
     flip: bool = True
     prompt: str | None = None
+    redraws: int = 0
+    strange_above: float = 1.0
 
     def __post_init__(self) -> None:
         for name in ("steps", "batch_size", "learning_rate"):
             value = getattr(self, name)
             if value is None or value <= 0:
                 raise SettingError(f"{name} is {value}; it must be above 0")
+        if self.redraws < 0:
+            raise SettingError(f"redraws is {self.redraws}; it must be 0 or more")
         if not 0 <= self.decay <= 1:
             raise SettingError(f"decay is {self.decay}; it must be a share of the steps, from 0 to 1")
         if self.prompt is not None and self.prompt.count("{}") != 1:
@@ -57,6 +65,11 @@ def learning_prompt(recipe: Recipe, subject: str) -> str:
     if recipe.prompt is not None:
         return recipe.prompt
     return FACE_PROMPT if is_person(subject) else THING_PROMPT
+
+
+def class_prompt(prompt: str, subject: str) -> str:
+    """That sentence with the class word, or nothing, in the word's place, after an article as models are trained."""
+    return (prompt if "a {}" in prompt else prompt.replace("{}", "a {}")).format(subject).strip()
 
 
 def is_person(subject: str) -> bool:

@@ -20,7 +20,7 @@ from onephoto.core.stages import stage_index
 from onephoto.core.tokens import TokenMean, TokenModule, TokenTable, class_rows, shortened
 from onephoto.errors import IdentityFileError, SettingError
 from onephoto.methods.embedding import EmbeddingMethod, Pass, starting_rows, token_tensors
-from onephoto.methods.recipe import PSEUDO_WORD, Recipe, by_encoder, is_person
+from onephoto.methods.recipe import PSEUDO_WORD, Recipe, by_encoder, class_prompt, is_person
 
 LOOKS = 10
 """Timesteps at which a photo is looked at to see where the class word acts."""
@@ -125,8 +125,7 @@ def class_effect(backbone: Backbone, latents: Tensor, prompt: str, subject: str)
     attention maps do not tell: one model looks at the face where another, trained on, looks past it (docs/LOG.md). The
     word gets its article, as in what models are trained on.
     """
-    asked = prompt if "a {}" in prompt else prompt.replace("{}", "a {}")
-    told = [encode_plain(backbone, asked.format(word).strip()) for word in (subject, "")]
+    told = [encode_plain(backbone, class_prompt(prompt, word)) for word in (subject, "")]
     generator, maps = torch.Generator().manual_seed(0), []
     for t in ((torch.arange(LOOKS) + 0.5) * backbone.num_timesteps / LOOKS).long()[:, None].to(latents.device):
         noise = torch.randn(latents.shape, generator=generator).to(latents)
@@ -309,6 +308,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     "paper": {
         "num_stages": 5, "attention_weight": 0.003, "attention_words": "all", "shared_tokens": False,
         "start": None, "focus_power": 0.0, "average": 0.0, "max_norm": 0.0, "decay": 0.0, "early_stop": 0,
+        "redraws": 0,
     },
     # Fewer steps; `onephoto study steps` says what that costs.
     "fast": {"steps": 150},

@@ -1,0 +1,25 @@
+"""A photo as the model would have drawn it: noise added part of the way, and taken away again (SDEdit, Meng 2022)."""
+
+import torch
+from PIL import Image
+
+from onephoto.backbone.load import Backbone
+from onephoto.generate.draw import pictures
+from onephoto.generate.refine import image_to_image
+
+STRENGTH = 0.5
+"""How far back a photo goes: hair, skin and beard stay at .3 to .5, and what makes it a photo goes (docs/LOG.md)."""
+STEPS, GUIDANCE = 40, 2.0
+
+
+def redrawn(backbone: Backbone, photo: Image.Image, prompt: str, *, count: int, seed: int) -> list[Image.Image]:
+    """The photo (a square) redrawn `count` times under a plain prompt, each from noise of its own."""
+    pipe, side = image_to_image(backbone.pipeline), backbone.image_size
+    small = photo.convert("RGB").resize((side, side), Image.Resampling.LANCZOS)
+    return [
+        pictures(
+            pipe, prompt=prompt, image=small, strength=STRENGTH, num_inference_steps=STEPS, guidance_scale=GUIDANCE,
+            generator=torch.Generator().manual_seed(seed + number),
+        )[0]
+        for number in range(count)
+    ]  # fmt: skip

@@ -232,7 +232,7 @@ def unseen_score(
 
 
 @torch.no_grad()
-def autoencoder_scores(vae: AutoencoderKL, people: int = 16, shots: int = 4) -> list[Score]:
+def autoencoder_scores(vae: AutoencoderKL, people: int = 64, shots: int = 4) -> list[Score]:
     """Sharpness of held-out renders through the autoencoder, and how much farther one person's pictures come apart."""
     images = [rendered_faces(FINAL.start + number, shots) for number in range(people)]
     again = [[_through(vae, image) for image in own] for own in images]

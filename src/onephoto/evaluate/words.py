@@ -157,8 +157,11 @@ def _wanted(results: Results) -> list[str]:
         return []
     ours, base = lines[OURS], lines[BASE]
     share = ours.prompt / base.prompt if base.prompt > 0 else float("nan")
-    reached = "as wanted" if share >= PROMPT_SHARE and ours.detect >= DETECT_LEAST else "less than wanted"
-    return [
-        f"{title_of(OURS)} keeps {share:.0%} of the Prompt that the model reaches for \u201ca person\u201d and shows a "
-        f"face for {ours.detect:.0%} of the people: {reached} ({PROMPT_SHARE:.0%} and {DETECT_LEAST:.0%})."
+    said = [
+        f"{shown:.0%} of {what}, {'as' if shown >= least else 'less than'} wanted ({least:.0%})"
+        for shown, what, least in (
+            (share, "the Prompt that the model reaches for \u201ca person\u201d", PROMPT_SHARE),
+            (ours.detect, "the people with a face", DETECT_LEAST),
+        )
     ]
+    return [f"{title_of(OURS)} shows {said[0]}, and {said[1]}."]

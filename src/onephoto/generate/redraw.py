@@ -7,9 +7,9 @@ from onephoto.backbone.load import Backbone
 from onephoto.generate.draw import pictures
 from onephoto.generate.refine import image_to_image
 
-STRENGTH = 0.5
-"""How far back a photo goes: hair, skin and beard stay at .3 to .5, and what makes it a photo goes (docs/LOG.md)."""
-STEPS, GUIDANCE = 40, 2.0
+STRENGTH = 0.6
+"""How far back a photo goes: hair, skin and beard stay, and what makes it a photo is gone (docs/LOG.md)."""
+STEPS, GUIDANCE = 40, 4.0
 
 
 def redrawn(backbone: Backbone, photo: Image.Image, prompt: str, *, count: int, seed: int) -> list[Image.Image]:

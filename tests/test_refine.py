@@ -1,10 +1,12 @@
 """Small faces drawn again: only around them does a picture change, by their own person, and the same for a seed."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from adapters import somebody
 from PIL import Image
 from tiny import tiny_backbone
@@ -13,7 +15,7 @@ from typer.testing import CliRunner
 import onephoto
 from onephoto import api
 from onephoto.backbone.load import Backbone
-from onephoto.cli import app
+from onephoto.cli import app, people
 from onephoto.cli.demo import portrait
 from onephoto.errors import SettingError
 from onephoto.generate import refine
@@ -97,6 +99,17 @@ def test_of_several_people_regions_say_whose_face_it_is(monkeypatch: pytest.Monk
     assert not np.array_equal(drawn(backbone, Faces(), text=text, regions=regions), plain)
 
 
+def test_looking_shows_the_refined_picture_and_the_maps_of_the_first(
+    backbone: Backbone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found(monkeypatch, BOX)
+    people = [somebody(backbone.pipeline)]
+    plain, again = (api.look(backbone, TEXT, people, settings=SETTINGS, faces=faces) for faces in (None, Faces()))
+    assert torch.equal(plain.maps, again.maps)
+    assert not np.array_equal(np.asarray(plain.image), np.asarray(again.image))
+    assert np.array_equal(np.asarray(again.image, int), drawn(backbone, Faces()))
+
+
 def test_the_words_for_a_face() -> None:
     left, right = (0.0, 0.0, 0.5, 1.0), (0.5, 0.0, 1.0, 1.0)
     places, both = {"alice": left, "bob": right}, "<Alice> and <bob> in oil"
@@ -142,3 +155,10 @@ def test_the_command(tmp_path: Path) -> None:
     result = CliRunner().invoke(app, [*words, "--out", str(tmp_path)], catch_exceptions=False)
     assert result.exit_code == 0, result.output
     assert read_settings(tmp_path / "alice-seed0.png")["refined_faces"] == {"strength": 0.4, "largest": 0.4}
+
+
+def test_faces_are_refined_on_embedded_models_unless_told_otherwise() -> None:
+    other = tiny_backbone()
+    mini = replace(other, model_id="mini")
+    assert people._faces(None, other) is None and people._faces(None, mini) == Faces()
+    assert people._faces(True, other) == Faces() and people._faces(False, mini) is None

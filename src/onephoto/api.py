@@ -27,7 +27,7 @@ from onephoto.errors import SettingError
 from onephoto.generate.attend import Attended, attend
 from onephoto.generate.draw import DrawSettings
 from onephoto.generate.redraw import redrawn
-from onephoto.generate.refine import Faces, draw_refined
+from onephoto.generate.refine import Faces, draw_refined, refined
 from onephoto.identity.file import IdentityFile, check_compatible, fingerprint_of, load
 from onephoto.identity.photo import read_photo
 from onephoto.identity.thumbnail import thumbnail_of
@@ -325,12 +325,19 @@ def generate(
 
 def look(
     model: Any, text: str, identities: Sequence[IdentityFile | str | Path], *, seed: int = 0,
-    settings: DrawSettings | None = None,
+    settings: DrawSettings | None = None, faces: Faces | None = None,
 ) -> Attended:  # fmt: skip
-    """One picture and a map of every word of its prompt; model: see `backbone_of`."""
-    backbone = backbone_of(model)
+    """One picture and a map of every word of its prompt; model: see `backbone_of`.
+
+    faces: how small ones are redrawn, after the maps have been taken.
+    """
+    backbone, settings = backbone_of(model), settings or DrawSettings()
     with _people(backbone, [text], identities) as (tables, classes):
-        return attend(backbone, text, tables, classes=classes, seed=seed, settings=settings or DrawSettings())
+        seen = attend(backbone, text, tables, classes=classes, seed=seed, settings=settings)
+        if faces is None:
+            return seen
+        image = refined(backbone, seen.image, text, tables, classes=classes, seed=seed, settings=settings, faces=faces)
+        return replace(seen, image=image)
 
 
 @contextmanager

@@ -40,6 +40,7 @@ def demo(
     from onephoto import api
     from onephoto.evaluate.plan import learning_settings
     from onephoto.generate.draw import DrawSettings
+    from onephoto.generate.refine import Faces
     from onephoto.generate.save import save_picture
     from onephoto.identity.photo import read_photo
 
@@ -54,7 +55,10 @@ def demo(
         learning = api.Learning(backbone, [square.image], request)
     identity = learned(learning)
     settings = DrawSettings(steps=steps)
-    seen = [api.look(backbone, scene.format(f"<{NAME}>"), [identity], settings=settings) for scene in SCENES]
+    # What has no face that is found needs none redrawn, and no detector.
+    faces = Faces() if crop else None
+    texts = [scene.format(f"<{NAME}>") for scene in SCENES]
+    seen = [api.look(backbone, text, [identity], settings=settings, faces=faces) for text in texts]
     out.mkdir(parents=True, exist_ok=True)
     facts = {"prompt": "demo", "seed": 0, "model": backbone.model_id, "scenes": SCENES, "steps": steps}
     typer.echo(save_picture(out, _sheet(square.image, seen), facts))

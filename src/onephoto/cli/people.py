@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from onephoto.backbone.load import Backbone
     from onephoto.generate.draw import DrawSettings
+    from onephoto.generate.refine import Faces
     from onephoto.identity.file import IdentityFile
 
 Model = Annotated[str, typer.Option(help="mini, mini-xl, a folder, a .safetensors checkpoint, or a hub id.")]
@@ -28,6 +29,9 @@ Identities = Annotated[list[Path] | None, typer.Option("--identity", "-i", help=
 Steps = Annotated[int, typer.Option(help="Denoising steps.")]
 Guidance = Annotated[float, typer.Option(help="Guidance scale.")]
 Sampler = Annotated[str | None, typer.Option(help="Sampler, as diffusers spells it or ddim, euler, dpm++, unipc...")]
+Refined = Annotated[
+    bool | None, typer.Option(help="Draw small faces again, enlarged; on mini and mini-xl unless told otherwise.")
+]
 Negative = Annotated[str, typer.Option("--negative", help="What the picture shall not show.")]
 
 
@@ -130,9 +134,7 @@ def generate(
     check: Annotated[
         list[str] | None, typer.Option(help="NAME=PHOTO: say whether that person is there, missing, blended, swapped.")
     ] = None,
-    refine_faces: Annotated[
-        bool, typer.Option("--refine-faces", help="Draw small faces again, enlarged, and put them back.")
-    ] = False,
+    refine_faces: Refined = None,
     out: Annotated[Path, typer.Option(help="Folder for the pictures.")] = Path("out"),
     device: Device = "auto",
     dtype: Precision = "float32",
@@ -143,7 +145,6 @@ def generate(
 
     from onephoto import api
     from onephoto.generate.draw import DrawSettings
-    from onephoto.generate.refine import Faces
     from onephoto.generate.save import save_picture
     from onephoto.look.sheet import contact_sheet
 
@@ -152,7 +153,7 @@ def generate(
     regions = opened(given)
     people = _identities(identity)
     backbone = loaded(model, device, dtype)
-    seeds, faces = range(seed, seed + count), Faces() if refine_faces else None
+    seeds, faces = range(seed, seed + count), _faces(refine_faces, backbone)
     with _plain_warnings():
         images = api.generate(
             backbone, prompt, people, seeds=seeds, settings=settings, strengths=strengths, regions=regions, faces=faces
@@ -178,25 +179,29 @@ def look(
     guidance: Guidance = 5.0,
     sampler: Sampler = None,
     negative: Negative = "",
+    refine_faces: Refined = None,
     out: Annotated[Path, typer.Option(help="Folder for the picture.")] = Path("out"),
     device: Device = "auto",
     dtype: Precision = "float32",
 ) -> None:
     """Draw one picture and a heat map of every word of its prompt."""
     quiet()
+    from dataclasses import asdict
+
     from onephoto import api
     from onephoto.generate.draw import DrawSettings
     from onephoto.generate.save import save_picture
     from onephoto.look.heatmap import word_strip
 
     settings = DrawSettings(steps=steps, guidance=guidance, sampler=sampler, negative_prompt=negative)
-    people = _identities(identity)
-    backbone = loaded(model, device, dtype)
+    people, backbone = _identities(identity), loaded(model, device, dtype)
+    faces = _faces(refine_faces, backbone)
     with _plain_warnings():
-        seen = api.look(backbone, prompt, people, seed=seed, settings=settings)
+        seen = api.look(backbone, prompt, people, seed=seed, settings=settings, faces=faces)
     strip = word_strip(seen.image, [word.text for word in seen.words], seen.maps.numpy())
     out.mkdir(parents=True, exist_ok=True)
     facts = _facts(prompt, backbone, people, settings) | {"prompt": f"look {prompt}", "seed": seed}
+    facts |= {"refined_faces": asdict(faces)} if faces else {}
     typer.echo(save_picture(out, strip, facts))
 
 
@@ -276,6 +281,14 @@ def _identities(files: list[Path] | None) -> "list[IdentityFile]":
     from onephoto.identity.file import load
 
     return [load(file) for file in files or []]
+
+
+def _faces(asked: bool | None, backbone: "Backbone") -> "Faces | None":
+    """Whether small faces are drawn again, and how: of 128 pixels few are left for one that is not near."""
+    from onephoto.backbone.load import EMBEDDED
+    from onephoto.generate.refine import Faces
+
+    return Faces() if (backbone.model_id in EMBEDDED if asked is None else asked) else None
 
 
 def _box(text: str | None) -> tuple[int, int, int, int] | None:

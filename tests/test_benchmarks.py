@@ -83,3 +83,20 @@ def test_pictures_of_compiled_code_are_compared(
     monkeypatch.setattr(UNet2DConditionModel, "compile", lambda self: torch.nn.init.normal_(self.conv_out.weight))
     with pytest.raises(SystemExit, match="not the same picture"):
         compiled.main(str(model), steps=2)
+
+
+def test_what_of_a_portrait_is_right_in_pictures(benchmark) -> None:
+    portraits = benchmark("portraits")
+    assert next(iter(portraits.PORTRAITS)) == "P001" and len(portraits.PORTRAITS) == 10
+    read = {"sex": "man", "hair_colour": "black", "hair_length": "bald", "beard": "no", "things": ("cup",)}
+    assert portraits.right(portraits.PORTRAITS["P002"], read) == {
+        "beard": True, "sex": False, "hair_colour": True, "hair_length": False, "bare": True,
+    }  # fmt: skip
+    photos = {name: portraits.photo_of(name, 128) for name in ("P001", "P002")}
+    blank = Image.new("RGB", (128, 128))
+    made = {"P001": [photos["P001"], photos["P002"]], "P002": [photos["P002"], blank]}
+    row = portraits.row_of(made, photos, lambda images: [read | {"things": ("glasses",)}] * len(images))
+    assert row == {
+        "sex": 0, "hair_colour": 1, "hair_length": 0, "beard": 1, "bare": 0, "found": 3 / 4,
+        "nearest": pytest.approx(2 / 3),
+    }  # fmt: skip

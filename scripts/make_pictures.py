@@ -48,7 +48,7 @@ def likeness() -> Image.Image:
 def main() -> None:
     """Both pictures."""
     with TemporaryDirectory() as folder:
-        demo(out=Path(folder))
+        demo(out=Path(folder), device="cpu")
         (sheet,) = Path(folder).glob("*.png")
         with Image.open(sheet) as image:
             image.convert("RGB").save(DOCS / "demo.webp", quality=QUALITY)

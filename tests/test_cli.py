@@ -67,9 +67,13 @@ def test_learn_generate_look_inspect(model: Path, photo: Path) -> None:
 def test_the_demo_ends_in_a_sheet(model: Path, photo: Path) -> None:
     out = photo.parent / "out"
     # The tiny text encoder is 32 wide; our method's 8 heads divide it.
-    run("demo", "--photo", photo, "--no-crop", "--model", model, "--learning-steps", 2, "--steps", 2, "--out", out)
+    run("demo", "--photo", photo, "--no-crop", "--model", model, "--learning-steps", 2, "--steps", 2, "--out", out,
+        "--subject", "dog",
+    )  # fmt: skip
     with Image.open(out / "demo-seed0.png") as sheet:
         assert sheet.width > 4 * 192 and sheet.height > 4 * 192
+    said = read_settings(out / "demo-seed0.png")
+    assert said["subject"] == "dog" and said["refined_faces"] is None and said["learned"]["steps"] == 2
 
 
 def test_mistakes_are_one_line_and_exit_code_2(

@@ -34,6 +34,7 @@ def refusal(path: Path, **options: object) -> str:
 @portraits
 def test_a_portrait_is_cropped_around_its_face() -> None:
     photo = read_photo(portrait(1), size=256)
+    assert read_photo(portrait(1), size=256, subject="young woman").box == photo.box
     assert photo.image.size == (256, 256)
     face = detect_faces(photo.image)[0].box
     assert 0.33 < (face[2] - face[0]) / 256 < 0.6

@@ -1,6 +1,7 @@
 """Photos unlike what the model draws: told apart from its own kind, and learned from what the model makes of them."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,29 +11,31 @@ from tiny import tiny_backbone
 from typer.testing import CliRunner
 
 from onephoto import api
-from onephoto.backbone.load import Backbone, load_backbone
+from onephoto.backbone.load import load_backbone
 from onephoto.cli import app
 from onephoto.cli.demo import portrait
 from onephoto.errors import SettingError
 from onephoto.evaluate.embedded import rendered_faces
-from onephoto.evaluate.plan import learning_settings
+from onephoto.evaluate.plan import learning_settings, preset_settings
 from onephoto.generate.redraw import redrawn
 from onephoto.identity.file import load
 from onephoto.identity.photo import read_photo
 from onephoto.learn.strange import strangeness
+from onephoto.methods import get_method
 from onephoto.methods.recipe import class_prompt
 
 PROMPT = "a photo of a person"
 FEW = {"steps": 1, "batch_size": 2}
 
 
-def noise(side: int = 32) -> Image.Image:
-    return Image.fromarray(np.random.default_rng(0).integers(0, 256, (side, side, 3), np.uint8))
+def noise(seed: int = 0, side: int = 32) -> Image.Image:
+    return Image.fromarray(np.random.default_rng(seed).integers(0, 256, (side, side, 3), np.uint8))
 
 
 def test_the_class_word_has_an_article() -> None:
     assert class_prompt("a photo of {}", "dog") == "a photo of a dog"
     assert class_prompt("a photo of a {}", "dog") == "a photo of a dog"
+    assert class_prompt("the {} in oil", "dog") == "the dog in oil" and class_prompt("pizza {}", "dog") == "pizza a dog"
     assert class_prompt("the face of {}", "") == "the face of a"
 
 
@@ -62,28 +65,49 @@ def test_redrawings_repeat_with_their_seed(family: str) -> None:
     assert not np.array_equal(first, second)
 
 
-def learning(backbone: Backbone, **settings: float) -> api.Learning:
-    return api.Learning(backbone, [noise()], api.LearnRequest(name="v", settings=FEW | settings))
+def test_strange_photos_alone_are_redrawn_and_the_others_count_as_much(monkeypatch: pytest.MonkeyPatch) -> None:
+    known, strange, seen = noise(1), noise(2), []
+    monkeypatch.setattr(api, "strangeness", lambda backbone, photo, prompt: float(photo is strange))
+    monkeypatch.setattr(api, "redrawn", lambda backbone, photo, prompt, *, count, seed: [(prompt, seed)] * count)
+    monkeypatch.setattr(
+        api, "encode_photos", lambda backbone, photos, **_: seen.append(list(photos)) or torch.zeros(2, 4, 4, 4)
+    )
+
+    def learned_from(photos: list[Image.Image], **settings: float) -> tuple[list[Any], int]:
+        request = api.LearnRequest(name="v", subject="man", seed=7, settings=FEW | settings)
+        learning = api.Learning(tiny_backbone("sd1"), photos, request)
+        assert learning.identity().metadata["strange_photos"] == learning.strange_photos
+        return seen.pop(), learning.strange_photos
+
+    prompt, both = "a photo of the face of a man", [known, strange]
+    assert learned_from(both) == (both, 0)
+    assert learned_from([known], redraws=2, strange_above=0.5) == ([known], 0)
+    # Seeds of the second photo come after those of the first.
+    again = [(prompt, 9)] * 2
+    assert learned_from(both, redraws=2, strange_above=0.5) == ([known, known, *again], 1)
+    # Without a bound every photo is redrawn.
+    assert learned_from(both, redraws=2) == ([(prompt, 7)] * 2 + again, 2)
 
 
-def test_strange_photos_alone_are_redrawn() -> None:
-    backbone = tiny_backbone("sd1")
-    assert learning(backbone).redrawn == learning(backbone, redraws=2, strange_above=9.0).redrawn == 0
-    plain, near = learning(backbone), learning(backbone, redraws=2, strange_above=0.0)
-    assert near.redrawn == near.identity().metadata["redrawn"] == 1
-    batches = [one.draw_batch(0, torch.Generator().manual_seed(0)).latents for one in (plain, near)]
-    assert not torch.allclose(*batches)
+def test_redrawing_goes_with_every_method_and_leaves_the_papers_preset_alone() -> None:
+    for name in ("sefi", "textual-inversion", "prospect"):
+        request = api.LearnRequest(name="v", method=name, settings=FEW | {"redraws": 2})
+        learning = api.Learning(tiny_backbone("sd1"), [noise()], request)
+        assert [report.step for report in learning] == [1] and learning.strange_photos == 1
+    assert preset_settings("mini", get_method("sefi"), "paper")["redraws"] == 0
+    assert preset_settings("mini", get_method("sefi"), "default")["redraws"] > 0
 
 
-def test_a_negative_number_of_redrawings_is_refused() -> None:
-    with pytest.raises(SettingError, match="redraws is -1"):
-        learning(tiny_backbone("sd1"), redraws=-1)
+@pytest.mark.parametrize("setting", [{"redraws": -1}, {"strange_above": float("nan")}])
+def test_settings_that_make_no_sense_are_refused(setting: dict[str, float]) -> None:
+    with pytest.raises(SettingError, match=f"{next(iter(setting))} is"):
+        api.Learning(tiny_backbone("sd1"), [noise()], api.LearnRequest(name="v", settings=FEW | setting))
 
 
 def test_the_command_says_what_it_learned_from(tmp_path: Path) -> None:
     common = ["learn", str(portrait()), "--name", "ann", "--steps", "1"]
     told = CliRunner().invoke(app, [*common, "--out", str(tmp_path / "a.safetensors")])
     assert told.exit_code == 0 and "what the model makes of" in told.stdout
-    assert load(tmp_path / "a.safetensors").metadata["redrawn"] == 1
+    assert load(tmp_path / "a.safetensors").metadata["strange_photos"] == 1
     plain = CliRunner().invoke(app, [*common, "--redraws", "0", "--out", str(tmp_path / "b.safetensors")])
     assert plain.exit_code == 0 and "makes of" not in plain.stdout

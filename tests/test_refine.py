@@ -160,5 +160,6 @@ def test_the_command(tmp_path: Path) -> None:
 def test_faces_are_refined_on_embedded_models_unless_told_otherwise() -> None:
     other = tiny_backbone()
     mini = replace(other, model_id="mini")
-    assert people._faces(None, other) is None and people._faces(None, mini) == Faces()
-    assert people._faces(True, other) == Faces() and people._faces(False, mini) is None
+    assert people.faces_asked(None, other) is None and people.faces_asked(None, mini) == Faces()
+    assert people.faces_asked(True, other) == Faces() and people.faces_asked(False, mini) is None
+    assert people.faces_asked(None, mini, ["dog"]) is None and people.faces_asked(None, mini, ["dog", "man"]) == Faces()

@@ -83,7 +83,6 @@ class Learning:
         spec = get_method(request.method)
         self.backbone, self.request, self.path = backbone, request, checkpoint_path
         self.settings = settings_of(spec, request.settings or {})
-        familiar, self.redrawn = self._familiar(photos)
         seen: dict[str, Any] = {"photos": photos, "network": network} if spec.sees_photos else {}
         self.method = spec.build(backbone, subject=request.subject, settings=self.settings, seed=request.seed, **seen)
         self.thumbnail = {"thumbnail": thumbnail_of(photos[0])} if request.thumbnail else {}
@@ -93,6 +92,7 @@ class Learning:
         self.start = self._resumed() if resume else None
         self.report: StepReport | None = None
         self.generator = torch.Generator().manual_seed(request.seed)
+        familiar, self.strange_photos = self._familiar(photos)
         latents = encode_photos(
             backbone, familiar, generator=self.generator, size=request.size, flip=self.settings.flip
         )
@@ -104,16 +104,19 @@ class Learning:
         self.early_stop = self._early_stop(latents, weights)
 
     def _familiar(self, photos: Sequence[Image.Image]) -> tuple[list[Image.Image], int]:
-        """The photos, but what the model makes of it in the place of each that is strange to it; and how many are."""
-        backbone, settings, kept, strange = self.backbone, self.settings, list[Image.Image](), 0
+        """The photos, each that is strange to the model replaced by its redrawings; and how many are strange."""
+        backbone, settings, count = self.backbone, self.settings, self.settings.redraws
         prompt = class_prompt(learning_prompt(settings, self.request.subject), self.request.subject)
-        for photo in photos:
-            if settings.redraws and strangeness(backbone, photo, prompt) > settings.strange_above:
-                kept += redrawn(backbone, photo, prompt, count=settings.redraws, seed=self.request.seed)
-                strange += 1
-            else:
-                kept.append(photo)
-        return kept, strange
+        above = settings.strange_above
+        strange = [bool(count) and (not above or strangeness(backbone, one, prompt) > above) for one in photos]
+        if not any(strange):
+            return list(photos), 0
+        kept = []
+        for number, (photo, redraw) in enumerate(zip(photos, strange, strict=True)):
+            seed = self.request.seed + number * count
+            # A photo that stays counts as much as one that is redrawn.
+            kept += redrawn(backbone, photo, prompt, count=count, seed=seed) if redraw else [photo] * count
+        return kept, sum(strange)
 
     def _early_stop(self, latents: Tensor, weights: Tensor | None) -> EarlyStop | None:
         settings = self.settings
@@ -188,7 +191,7 @@ class Learning:
             "seed": request.seed,
             "versions": versions(),
             "losses": self.report.losses if self.report else {},
-            "redrawn": self.redrawn,
+            "strange_photos": self.strange_photos,
             "consent": request.consent,
             **self.thumbnail,
         }

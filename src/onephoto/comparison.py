@@ -24,9 +24,9 @@ from onephoto.evaluate.tuning import variants_to_try
 from onephoto.generate.attend import Attended
 from onephoto.generate.draw import DrawSettings
 from onephoto.identity.file import IdentityFile
+from onephoto.identity.subjects import is_person
 from onephoto.methods import get_method
 from onephoto.methods.class_prior import PriorRecipe, class_prior, keep_class_latents, take_class_latents
-from onephoto.methods.recipe import is_person
 from onephoto.world.prompts import Prompt
 
 CLASS_PICTURES = "class-pictures.safetensors"

@@ -118,9 +118,7 @@ class Backbone:
         return cross_attention_layers(self.unet)
 
     @torch.no_grad()
-    def encode_image(
-        self, pixels: Tensor, generator: torch.Generator | None = None, *, mean: bool = False
-    ) -> Tensor:  # fmt: skip
+    def encode_image(self, pixels: Tensor, generator: torch.Generator | None = None, *, mean: bool = False) -> Tensor:
         """Pixels (B, 3, H, W) in [-1, 1] -> scaled latents (B, c, h, w), drawn from the autoencoder's posterior, or its
         mean.
         """

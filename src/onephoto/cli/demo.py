@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from onephoto.cli.each import learned
-from onephoto.cli.people import Device, Model, Steps, loaded, quiet
+from onephoto.cli.people import Device, Model, Steps, faces_asked, loaded, quiet
 from onephoto.errors import PhotoError
 
 if TYPE_CHECKING:
@@ -35,32 +35,37 @@ def demo(
 ) -> None:
     """Learn a person from one photo, draw them in three scenes, and show where every word acted."""
     quiet()
+    from dataclasses import asdict
+
     from rich.console import Console
 
     from onephoto import api
     from onephoto.evaluate.plan import learning_settings
     from onephoto.generate.draw import DrawSettings
-    from onephoto.generate.refine import Faces
     from onephoto.generate.save import save_picture
     from onephoto.identity.photo import read_photo
 
     backbone = loaded(model, device, "float32")
     source = photo or portrait()
-    square = read_photo(source, size=max(LARGE, backbone.image_size), crop=crop)
+    called = subject or ("person" if photo else PORTRAYED)
+    square = read_photo(source, size=max(LARGE, backbone.image_size), crop=crop, subject=called)
     chosen = learning_settings(backbone.model_id).get("sefi", {})
     steps_given = {} if learning_steps is None else {"steps": learning_steps}
-    called = subject or ("person" if photo else PORTRAYED)
     request = api.LearnRequest(name=NAME, subject=called, settings=chosen | steps_given)
     with Console(stderr=True).status("getting ready"):
         learning = api.Learning(backbone, [square.image], request)
     identity = learned(learning)
     settings = DrawSettings(steps=steps)
     # What has no face that is found needs none redrawn, and no detector.
-    faces = Faces() if crop else None
+    faces = faces_asked(None if crop else False, backbone, [called])
     texts = [scene.format(f"<{NAME}>") for scene in SCENES]
     seen = [api.look(backbone, text, [identity], settings=settings, faces=faces) for text in texts]
     out.mkdir(parents=True, exist_ok=True)
-    facts = {"prompt": "demo", "seed": 0, "model": backbone.model_id, "scenes": SCENES, "steps": steps}
+    facts = {
+        "prompt": "demo", "seed": 0, "model": backbone.model_id, "scenes": SCENES, "steps": steps, "subject": called,
+        "learned": identity.metadata["settings"], "strange_photos": learning.strange_photos,
+        "refined_faces": asdict(faces) if faces else None,
+    }  # fmt: skip
     typer.echo(save_picture(out, _sheet(square.image, seen), facts))
 
 

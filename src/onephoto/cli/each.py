@@ -92,7 +92,7 @@ def finish(group: "Together", sittings: Sequence[Sitting]) -> None:
         _state(sitting).unlink(missing_ok=True)
         done, steps = identity.metadata["steps"], identity.metadata["settings"]["steps"]
         ended = f" in {done} of {steps} steps, after which it got no better" if done < steps else ""
-        near = ", from what the model makes of a photo unlike those it was trained on" if learning.redrawn else ""
+        near = ", from what the model makes of photos unlike its own" if learning.strange_photos else ""
         typer.echo(f"{sitting.target}: <{identity.name}> learned{ended}{near}")
 
 

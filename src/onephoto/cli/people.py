@@ -15,7 +15,7 @@ from onephoto.errors import SettingError
 from onephoto.methods import get_method, method_names
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from onephoto.backbone.load import Backbone
     from onephoto.generate.draw import DrawSettings
@@ -61,7 +61,7 @@ def learn(
     redraws: Annotated[
         int | None,
         typer.Option(
-            min=0, help="Pictures that the model makes of a photo unlike those it knows, to learn from; 0: none."
+            min=0, help="Pictures that the model makes of a photo, to learn from instead; on mini of real photos."
         ),
     ] = None,
     start: Annotated[
@@ -153,7 +153,8 @@ def generate(
     regions = opened(given)
     people = _identities(identity)
     backbone = loaded(model, device, dtype)
-    seeds, faces = range(seed, seed + count), _faces(refine_faces, backbone)
+    seeds = range(seed, seed + count)
+    faces = faces_asked(refine_faces, backbone, [identity.subject for identity in people])
     with _plain_warnings():
         images = api.generate(
             backbone, prompt, people, seeds=seeds, settings=settings, strengths=strengths, regions=regions, faces=faces
@@ -195,7 +196,7 @@ def look(
 
     settings = DrawSettings(steps=steps, guidance=guidance, sampler=sampler, negative_prompt=negative)
     people, backbone = _identities(identity), loaded(model, device, dtype)
-    faces = _faces(refine_faces, backbone)
+    faces = faces_asked(refine_faces, backbone, [identity.subject for identity in people])
     with _plain_warnings():
         seen = api.look(backbone, prompt, people, seed=seed, settings=settings, faces=faces)
     strip = word_strip(seen.image, [word.text for word in seen.words], seen.maps.numpy())
@@ -283,12 +284,15 @@ def _identities(files: list[Path] | None) -> "list[IdentityFile]":
     return [load(file) for file in files or []]
 
 
-def _faces(asked: bool | None, backbone: "Backbone") -> "Faces | None":
-    """Whether small faces are drawn again, and how: of 128 pixels few are left for one that is not near."""
+def faces_asked(asked: bool | None, backbone: "Backbone", subjects: "Iterable[str]" = ()) -> "Faces | None":
+    """Whether small faces are drawn again, and how: on the embedded models, for people, unless told otherwise."""
     from onephoto.backbone.load import EMBEDDED
     from onephoto.generate.refine import Faces
+    from onephoto.identity.subjects import is_person
 
-    return Faces() if (backbone.model_id in EMBEDDED if asked is None else asked) else None
+    drawn = list(subjects) or ["person"]
+    by_itself = backbone.model_id in EMBEDDED and any(is_person(subject) for subject in drawn)
+    return Faces() if (by_itself if asked is None else asked) else None
 
 
 def _box(text: str | None) -> tuple[int, int, int, int] | None:

@@ -13,7 +13,10 @@ STEPS, GUIDANCE = 40, 4.0
 
 
 def redrawn(backbone: Backbone, photo: Image.Image, prompt: str, *, count: int, seed: int) -> list[Image.Image]:
-    """The photo (a square) redrawn `count` times under a plain prompt, each from noise of its own."""
+    """The photo (a square) redrawn `count` times under a plain prompt, each from noise of its own, at the model's side.
+
+    Raises ModelError where the model's numbers overflow, as float16's may.
+    """
     pipe, side = image_to_image(backbone.pipeline), backbone.image_size
     small = photo.convert("RGB").resize((side, side), Image.Resampling.LANCZOS)
     return [

@@ -7,6 +7,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from onephoto.errors import PhotoError
+from onephoto.identity.subjects import is_person
 
 Box = tuple[int, int, int, int]
 
@@ -43,7 +44,7 @@ def read_photo(
         )
     if box is not None:
         square = around(_checked(box, image, path))
-    elif crop and subject == "person":
+    elif crop and is_person(subject):
         square = around(_only_face(image, path))
     else:
         square = _middle(image)

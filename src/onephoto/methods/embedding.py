@@ -21,12 +21,12 @@ from onephoto.core.stages import stage_index
 from onephoto.core.tokens import TokenTable, joined
 from onephoto.errors import IdentityFileError, ModelError, SettingError
 from onephoto.identity.embeddings import read_embedding
+from onephoto.identity.subjects import is_person
 from onephoto.methods.recipe import (
     PSEUDO_WORD,
     WORD,
     Recipe,
     by_encoder,
-    is_person,
     learning_prompt,
     squared_errors,
 )

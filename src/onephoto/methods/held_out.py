@@ -5,8 +5,8 @@ from torch import Tensor
 
 from onephoto.backbone.method import Batch
 from onephoto.core.stages import stage_bounds
+from onephoto.identity.subjects import is_person
 from onephoto.methods.embedding import EmbeddingMethod
-from onephoto.methods.recipe import is_person
 
 PROMPTS = {True: ("a portrait of {}", "the face of {}"), False: ("a picture of a {}", "the {}")}
 """Held-out prompts for people, and for things."""

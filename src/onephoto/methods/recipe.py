@@ -1,5 +1,6 @@
 """What every method that learns from noise has in common: the settings of its learning, its prompt, its plain loss."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -11,15 +12,15 @@ from onephoto.backbone.prompts import Conditioning
 from onephoto.core.denoising import add_noise, denoising_target
 from onephoto.core.stages import stage_index
 from onephoto.errors import IdentityFileError, SettingError
+from onephoto.identity.subjects import is_person
 
-# Class words whose instances have the face that the first prompt below asks for.
-PEOPLE = frozenset({"person", "man", "woman", "boy", "girl", "child", "baby", "face", "human"})
 FACE_PROMPT = "a photo of the face of {}"
 THING_PROMPT = "a photo of a {}"
 
 # What the learned word is called while it is learned; nobody else sees it.
 WORD = "v"
 PSEUDO_WORD = f"<{WORD}>"
+ARTICLE = re.compile(r"\b(a|an|the) \{\}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,9 +32,9 @@ class Recipe:
     to zero; flip adds each photo's mirror image; prompt is the sentence to learn in, with {} where the word stands
     (None: by the kind of subject). Raises SettingError for what makes no sense.
 
-    redraws, if not 0, is how many pictures stand for each photo that is stranger to the model than strange_above
-    (`learn.strange`): the model redraws it as often, so that what is learned is the person and not that it is a
-    photo. Meant for models that were trained on other things than photos.
+    redraws, if not 0, is how many pictures that the model makes of it (`generate.redraw`) stand for a photo, so that
+    what is learned is the person and not that it is a photo: of every photo, or of those alone that are stranger to the
+    model than strange_above (`learn.strange`). Meant for models that were trained on other things than photos.
     """
 
     steps: int
@@ -45,15 +46,16 @@ class Recipe:
     flip: bool = True
     prompt: str | None = None
     redraws: int = 0
-    strange_above: float = 1.0
+    strange_above: float = 0.0
 
     def __post_init__(self) -> None:
         for name in ("steps", "batch_size", "learning_rate"):
             value = getattr(self, name)
             if value is None or value <= 0:
                 raise SettingError(f"{name} is {value}; it must be above 0")
-        if self.redraws < 0:
-            raise SettingError(f"redraws is {self.redraws}; it must be 0 or more")
+        for name in ("redraws", "strange_above"):
+            if not getattr(self, name) >= 0:
+                raise SettingError(f"{name} is {getattr(self, name)}; it must be 0 or more")
         if not 0 <= self.decay <= 1:
             raise SettingError(f"decay is {self.decay}; it must be a share of the steps, from 0 to 1")
         if self.prompt is not None and self.prompt.count("{}") != 1:
@@ -69,12 +71,7 @@ def learning_prompt(recipe: Recipe, subject: str) -> str:
 
 def class_prompt(prompt: str, subject: str) -> str:
     """That sentence with the class word, or nothing, in the word's place, after an article as models are trained."""
-    return (prompt if "a {}" in prompt else prompt.replace("{}", "a {}")).format(subject).strip()
-
-
-def is_person(subject: str) -> bool:
-    """Whether a class word means people."""
-    return subject.lower().split()[-1] in PEOPLE
+    return (prompt if ARTICLE.search(prompt) else prompt.replace("{}", "a {}")).format(subject).strip()
 
 
 def denoising(backbone: Backbone, batch: Batch, conditioning: Conditioning) -> Tensor:

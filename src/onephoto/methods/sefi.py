@@ -19,8 +19,9 @@ from onephoto.core.denoising import add_noise
 from onephoto.core.stages import stage_index
 from onephoto.core.tokens import TokenMean, TokenModule, TokenTable, class_rows, shortened
 from onephoto.errors import IdentityFileError, SettingError
+from onephoto.identity.subjects import is_person
 from onephoto.methods.embedding import EmbeddingMethod, Pass, starting_rows, token_tensors
-from onephoto.methods.recipe import PSEUDO_WORD, Recipe, by_encoder, class_prompt, is_person
+from onephoto.methods.recipe import PSEUDO_WORD, Recipe, by_encoder, class_prompt
 
 LOOKS = 10
 """Timesteps at which a photo is looked at to see where the class word acts."""

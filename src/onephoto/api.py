@@ -225,7 +225,8 @@ def learn(
     """Learn one person, without a break, from one photo or several.
 
     model: see `backbone_of`. photos: squares as they are, or files, which are cropped around the face. request: all
-    that can be chosen, or just the person's name.
+    that can be chosen, or just the person's name; settings are the method's own for every model, where the command
+    takes those chosen for it (`evaluate.plan.learning_settings`).
     """
     backbone = backbone_of(model)
     request = LearnRequest(name=request) if isinstance(request, str) else request

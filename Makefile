@@ -2,13 +2,14 @@
 PYTHON ?= python3
 VENV ?= .venv
 PHOTO ?=
+SUBJECT ?=
 BIN = $(VENV)/bin
 STAMP = $(VENV)/.installed
 
 .PHONY: demo test check wheel-check clean
 
 demo: $(STAMP)
-	$(BIN)/onephoto demo $(if $(PHOTO),--photo "$(PHOTO)")
+	$(BIN)/onephoto demo $(if $(PHOTO),--photo "$(PHOTO)") $(if $(SUBJECT),--subject "$(SUBJECT)")
 
 test: $(STAMP)
 	$(BIN)/python -m pytest

@@ -107,7 +107,7 @@ def test_settings_that_make_no_sense_are_refused(setting: dict[str, float]) -> N
 def test_the_command_says_what_it_learned_from(tmp_path: Path) -> None:
     common = ["learn", str(portrait()), "--name", "ann", "--steps", "1"]
     told = CliRunner().invoke(app, [*common, "--out", str(tmp_path / "a.safetensors")])
-    assert told.exit_code == 0 and "what the model makes of" in told.stdout
+    assert told.exit_code == 0 and "what the model makes of" in told.stdout and "--subject woman" in told.stdout
     assert load(tmp_path / "a.safetensors").metadata["strange_photos"] == 1
     plain = CliRunner().invoke(app, [*common, "--redraws", "0", "--out", str(tmp_path / "b.safetensors")])
     assert plain.exit_code == 0 and "makes of" not in plain.stdout

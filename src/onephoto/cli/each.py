@@ -94,6 +94,8 @@ def finish(group: "Together", sittings: Sequence[Sitting]) -> None:
         ended = f" in {done} of {steps} steps, after which it got no better" if done < steps else ""
         near = ", from what the model makes of photos unlike its own" if learning.strange_photos else ""
         typer.echo(f"{sitting.target}: <{identity.name}> learned{ended}{near}")
+        if near and identity.subject == "person":
+            typer.echo("a closer class word helps there, such as --subject woman or --subject man")
 
 
 def _state(sitting: Sitting) -> Path:

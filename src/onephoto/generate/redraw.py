@@ -7,9 +7,9 @@ from onephoto.backbone.load import Backbone
 from onephoto.generate.draw import pictures
 from onephoto.generate.refine import image_to_image
 
-STRENGTH = 0.6
+STRENGTH = 0.5
 """How far back a photo goes: hair, skin and beard stay, and what makes it a photo is gone (docs/LOG.md)."""
-STEPS, GUIDANCE = 40, 4.0
+STEPS, GUIDANCE = 40, 3.0
 
 
 def redrawn(backbone: Backbone, photo: Image.Image, prompt: str, *, count: int, seed: int) -> list[Image.Image]:

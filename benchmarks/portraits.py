@@ -63,7 +63,9 @@ def right(facts: Mapping[str, Any], read: Mapping[str, Any]) -> dict[str, bool]:
     }
 
 
-def drawn(backbone: Backbone, photo: Image.Image, subject: str, settings: Mapping[str, Any], count: int) -> list[Any]:
+def drawn(
+    backbone: Backbone, photo: Image.Image, subject: str, settings: Mapping[str, Any], count: int
+) -> list[Image.Image]:
     """Pictures of every prompt."""
     identity = learn(backbone, [photo], LearnRequest(name="v", subject=subject, settings=settings))
     return [
@@ -78,8 +80,8 @@ def row_of(
     read: Callable[[Sequence[Image.Image]], Sequence[Mapping[str, Any]]],
 ) -> dict[str, float]:  # fmt: skip
     """Shares of pictures in which a fact is right, a face is found, and the own portrait is the nearest of all."""
-    seen = [(name, right(PORTRAITS[name], one)) for name, own in pictures.items() for one in read(own)]
-    row = {fact: float(np.mean([ok[fact] for _, ok in seen if fact in ok])) for fact in SHOWN}
+    seen = [right(PORTRAITS[name], one) for name, own in pictures.items() for one in read(own)]
+    row = {fact: float(np.mean([ok[fact] for ok in seen if fact in ok])) for fact in SHOWN}
     vectors = {name: face_vector(photo) for name, photo in photos.items()}
     found = [(name, face_vector(image)) for name, own in pictures.items() for image in own]
     nearest = [

@@ -17,7 +17,7 @@ from onephoto.cli.demo import portrait
 from onephoto.errors import SettingError
 from onephoto.evaluate.embedded import rendered_faces
 from onephoto.evaluate.plan import learning_settings, preset_settings
-from onephoto.generate.redraw import redrawn
+from onephoto.generate.redraw import redrawings
 from onephoto.identity.file import load
 from onephoto.identity.photo import read_photo
 from onephoto.learn.strange import strangeness
@@ -46,7 +46,7 @@ def test_the_embedded_model_tells_photos_from_what_it_draws() -> None:
     assert strangeness(backbone, photo, PROMPT) > above
     for seed in (90_000, 90_001, 90_002):
         assert strangeness(backbone, rendered_faces(seed, 1)[0], PROMPT) < above
-    again = redrawn(backbone, photo, PROMPT, count=1, seed=0)[0]
+    again = redrawings(backbone, photo, PROMPT, count=1, seed=0)[0]
     assert strangeness(backbone, again, PROMPT) < above
     # It is the same head in the same place: far nearer to the photo than another photo would be.
     near, far = (np.abs(np.asarray(one, int) - np.asarray(photo)).mean() for one in (again, photo.rotate(180)))
@@ -58,17 +58,17 @@ def test_redrawings_repeat_with_their_seed(family: str) -> None:
     backbone = tiny_backbone(family)
     photo = noise()
     state = torch.get_rng_state()
-    first, second = redrawn(backbone, photo, PROMPT, count=2, seed=3)
+    first, second = redrawings(backbone, photo, PROMPT, count=2, seed=3)
     assert first.size == (backbone.image_size, backbone.image_size)
     assert torch.equal(state, torch.get_rng_state())
-    assert np.array_equal(redrawn(backbone, photo, PROMPT, count=1, seed=4)[0], second)
+    assert np.array_equal(redrawings(backbone, photo, PROMPT, count=1, seed=4)[0], second)
     assert not np.array_equal(first, second)
 
 
 def test_strange_photos_alone_are_redrawn_and_the_others_count_as_much(monkeypatch: pytest.MonkeyPatch) -> None:
     known, strange, seen = noise(1), noise(2), []
     monkeypatch.setattr(api, "strangeness", lambda backbone, photo, prompt: float(photo is strange))
-    monkeypatch.setattr(api, "redrawn", lambda backbone, photo, prompt, *, count, seed: [(prompt, seed)] * count)
+    monkeypatch.setattr(api, "redrawings", lambda backbone, photo, prompt, *, count, seed: [(prompt, seed)] * count)
     monkeypatch.setattr(
         api, "encode_photos", lambda backbone, photos, **_: seen.append(list(photos)) or torch.zeros(2, 4, 4, 4)
     )

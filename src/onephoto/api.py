@@ -26,7 +26,7 @@ from onephoto.core.tokens import TokenTable
 from onephoto.errors import SettingError
 from onephoto.generate.attend import Attended, attend
 from onephoto.generate.draw import DrawSettings
-from onephoto.generate.redraw import redrawn
+from onephoto.generate.redraw import redrawings
 from onephoto.generate.refine import Faces, draw_refined, refined
 from onephoto.identity.file import IdentityFile, check_compatible, fingerprint_of, load
 from onephoto.identity.photo import read_photo
@@ -115,7 +115,7 @@ class Learning:
         for number, (photo, redraw) in enumerate(zip(photos, strange, strict=True)):
             seed = self.request.seed + number * count
             # A photo that stays counts as much as one that is redrawn.
-            kept += redrawn(backbone, photo, prompt, count=count, seed=seed) if redraw else [photo] * count
+            kept += redrawings(backbone, photo, prompt, count=count, seed=seed) if redraw else [photo] * count
         return kept, sum(strange)
 
     def _early_stop(self, latents: Tensor, weights: Tensor | None) -> EarlyStop | None:

@@ -1,14 +1,10 @@
 """Small faces drawn again: each is cut out, enlarged, redrawn from part of the way, and put back under a soft mask."""
 
-import inspect
-import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -19,7 +15,8 @@ from onephoto.backbone.use import use
 from onephoto.core.regions import Place, meets
 from onephoto.core.tokens import TokenTable
 from onephoto.errors import SettingError
-from onephoto.generate.draw import DrawSettings, draw, pictures
+from onephoto.generate.draw import DrawSettings, draw
+from onephoto.generate.redraw import image_to_image, redrawn
 from onephoto.generate.samplers import sampler
 from onephoto.identity.faces import detect_faces
 from onephoto.identity.photo import around, cut, inside
@@ -117,33 +114,14 @@ def _redrawn(
     seed: int, settings: DrawSettings, strength: float,
 ) -> Image.Image:  # fmt: skip
     """The cut enlarged to the model's own side and drawn again from `strength` of the way to noise."""
-    pipe, side = image_to_image(backbone.pipeline), backbone.image_size
+    pipe = image_to_image(backbone.pipeline)
     whole = {name: table for name, table in tables.items() if name in names_in(text)}
     with use(pipe, whole, classes) as people, sampler(pipe, settings.sampler):
         prompt = people.prompt(text, settings.negative_prompt or None, clip_skip=settings.clip_skip)
-        return pictures(
-            pipe, **prompt, image=small.resize((side, side), Image.Resampling.LANCZOS), strength=strength,
-            # At least one step is taken, however few there are.
-            num_inference_steps=max(settings.steps, math.ceil(1 / strength)), guidance_scale=settings.guidance,
-            generator=torch.Generator().manual_seed(seed),
-        )[0]  # fmt: skip
-
-
-def image_to_image(pipe: Any) -> Any:
-    """An image-to-image pipeline of another one's parts, which both then share."""
-    from diffusers import StableDiffusionImg2ImgPipeline, StableDiffusionXLImg2ImgPipeline
-
-    xl = getattr(pipe, "text_encoder_2", None) is not None
-    kind = StableDiffusionXLImg2ImgPipeline if xl else StableDiffusionImg2ImgPipeline
-    taken = inspect.signature(kind.__init__).parameters
-    parts = {name: part for name, part in pipe.components.items() if name in taken}
-    choices = {
-        "add_watermarker": False, "requires_safety_checker": False,
-        "force_zeros_for_empty_prompt": getattr(pipe.config, "force_zeros_for_empty_prompt", True),
-    }  # fmt: skip
-    made = kind(**parts, **{name: choice for name, choice in choices.items() if name in taken})
-    made.set_progress_bar_config(disable=True)
-    return made
+        return redrawn(
+            pipe, small, prompt, side=backbone.image_size, strength=strength, steps=settings.steps,
+            guidance=settings.guidance, seed=seed,
+        )  # fmt: skip
 
 
 def pasted(image: Image.Image, drawn: Image.Image, square: Square) -> Image.Image:

@@ -17,6 +17,7 @@ from onephoto.backbone.grown import parts_of
 from onephoto.backbone.hooks import CrossAttentionLayer, conditioned, cross_attention_layers, uncompiled
 from onephoto.backbone.prompts import Conditioning
 from onephoto.backbone.refusals import refusal, refuse_checkpoint, refuse_family
+from onephoto.core.denoising import add_noise, denoising_target
 from onephoto.core.packing import Routing, pack, selected
 from onephoto.core.stages import stage_index
 from onephoto.errors import ModelError
@@ -184,6 +185,19 @@ class Backbone:
             num_timesteps=self.num_timesteps, num_contexts=contexts.shape[1],
         ):  # fmt: skip
             return self.unet(noisy.to(self.dtype), t, encoder_hidden_states=pack(contexts), **added).sample
+
+    def squared_errors(
+        self, clean: Tensor, noise: Tensor, t: Tensor, conditioning: Conditioning, stage: Tensor | None = None
+    ) -> Tensor:
+        """What L_denoise is the mean of, float32: clean latents and noise (B, c, h, w), timesteps (B,) -> (B, c, h, w).
+
+        stage as in `predict_each`; each timestep's own unless given.
+        """
+        if stage is None:
+            stage = stage_index(t, conditioning.routing.num_stages, self.num_timesteps)
+        noisy = add_noise(clean, noise, self.alphas_cumprod, t)
+        target = denoising_target(clean, noise, self.alphas_cumprod, t, self.prediction_type)
+        return (self.predict_each(noisy, t, conditioning, stage).float() - target.float()).square()
 
 
 def _rows(encoder: Any, ids: Tensor) -> Tensor:

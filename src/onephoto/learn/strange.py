@@ -5,7 +5,6 @@ from PIL import Image
 
 from onephoto.backbone.load import Backbone
 from onephoto.backbone.prompts import encode_plain
-from onephoto.core.denoising import add_noise, denoising_target
 from onephoto.learn.data import photo_pixels, resized_to
 
 LITTLE, MORE = 0.02, 0.08
@@ -29,9 +28,7 @@ def strangeness(backbone: Backbone, photo: Image.Image, prompt: str) -> float:
     def error(share: float) -> float:
         t = torch.full((NOISES,), round(share * backbone.num_timesteps), device=clean.device)
         noise = torch.randn(clean.shape, generator=generator).to(clean)
-        noisy = add_noise(clean, noise, backbone.alphas_cumprod, t)
-        target = denoising_target(clean, noise, backbone.alphas_cumprod, t, backbone.prediction_type)
-        return float((backbone.predict(noisy, t, conditioning).float() - target.float()).square().mean())
+        return float(backbone.squared_errors(clean, noise, t, conditioning).mean())
 
     little = error(LITTLE)
     return error(MORE) / little if little else 0.0

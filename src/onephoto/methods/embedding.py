@@ -28,7 +28,6 @@ from onephoto.methods.recipe import (
     Recipe,
     by_encoder,
     learning_prompt,
-    squared_errors,
 )
 
 NAMES = "names"
@@ -132,13 +131,10 @@ def joint_losses(methods: Sequence[EmbeddingMethod], batches: Sequence[Batch]) -
         stages.append(row + stage_index(batch.timesteps, table.num_stages, first.backbone.num_timesteps))
         row += table.num_stages
     conditioning = first.conditioning(joined(tables) if len(tables) > 1 else tables[0])
-    whole = Batch(
-        torch.cat([batch.latents for batch in batches]),
-        torch.cat([batch.noise for batch in batches]),
-        torch.cat([batch.timesteps for batch in batches]),
-    )
+    parts = zip(*((batch.latents, batch.noise, batch.timesteps) for batch in batches), strict=True)
+    latents, noise, t = map(torch.cat, parts)
     with recording(first.recorded()) as records:
-        errors = squared_errors(first.backbone, whole, conditioning, torch.cat(stages))
+        errors = first.backbone.squared_errors(latents, noise, t, conditioning, torch.cat(stages))
     found, start = [], 0
     for method, batch in zip(methods, batches, strict=True):
         own = slice(start, start := start + len(batch.latents))

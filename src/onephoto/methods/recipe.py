@@ -9,8 +9,6 @@ from torch import Tensor
 from onephoto.backbone.load import Backbone
 from onephoto.backbone.method import Batch
 from onephoto.backbone.prompts import Conditioning
-from onephoto.core.denoising import add_noise, denoising_target
-from onephoto.core.stages import stage_index
 from onephoto.errors import IdentityFileError, SettingError
 from onephoto.identity.subjects import is_person
 
@@ -76,16 +74,7 @@ def class_prompt(prompt: str, subject: str) -> str:
 
 def denoising(backbone: Backbone, batch: Batch, conditioning: Conditioning) -> Tensor:
     """L_denoise of a batch under a prompt, a float32 scalar: one pass through the U-Net."""
-    stage = stage_index(batch.timesteps, conditioning.routing.num_stages, backbone.num_timesteps)
-    return squared_errors(backbone, batch, conditioning, stage).mean()
-
-
-def squared_errors(backbone: Backbone, batch: Batch, conditioning: Conditioning, stage: Tensor) -> Tensor:
-    """What L_denoise is the mean of, (B, c, h, w), float32; `stage` as in `Backbone.predict_each`."""
-    clean, noise, t = batch.latents, batch.noise, batch.timesteps
-    noisy = add_noise(clean, noise, backbone.alphas_cumprod, t)
-    target = denoising_target(clean, noise, backbone.alphas_cumprod, t, backbone.prediction_type)
-    return (backbone.predict_each(noisy, t, conditioning, stage).float() - target.float()).square()
+    return backbone.squared_errors(batch.latents, batch.noise, batch.timesteps, conditioning).mean()
 
 
 def by_encoder(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -118,6 +118,7 @@ def evaluate(
     steps: Steps = 25,
     guidance: Guidance = 5.0,
     seed: int = 0,
+    perturb: Annotated[bool, typer.Option("--perturb/--no-perturb", help="Perturbed guidance.")] = True,
     device: Device = "auto",
 ) -> None:
     """Measure how well the embedded model draws what it is asked for, and whom."""
@@ -137,7 +138,7 @@ def evaluate(
     judge, backbone = load_judge(), loaded(model, device, "float32")
     own = control_folder() if model == "mini" and control_folder().exists() else None
     steering = load_control(backbone.unet, control or own) if control or own else None
-    settings = DrawSettings(steps=steps, guidance=guidance)
+    settings = DrawSettings(steps=steps, guidance=guidance, perturbed=perturb)
     with Progress(TextColumn("{task.description}"), transient=True) as bar:
         task = bar.add_task("")
         scores, drawn = evaluated(
@@ -146,7 +147,7 @@ def evaluate(
         )  # fmt: skip
     Console().print(score_table(scores))
     out.mkdir(parents=True, exist_ok=True)
-    facts = {"model": backbone.model_id, "steps": steps, "guidance": guidance, "seed": seed}
+    facts = {"model": backbone.model_id, "steps": steps, "guidance": guidance, "perturbed": perturb, "seed": seed}
     content = facts | {"scores": [asdict(score) | {"reached": score.reached} for score in scores]}
     (out / "scores.json").write_text(json.dumps(content, indent=1) + "\n")
     probe_sheet(drawn).save(out / "sheet.png")

@@ -32,6 +32,12 @@ Sampler = Annotated[str | None, typer.Option(help="Sampler, as diffusers spells 
 Refined = Annotated[
     bool | None, typer.Option(help="Draw small faces again, enlarged; on mini and mini-xl unless told otherwise.")
 ]
+Perturbed = Annotated[
+    bool | None,
+    typer.Option(
+        "--perturb/--no-perturb", help="Guide away from lost shapes, too; on mini and mini-xl unless told otherwise."
+    ),
+]
 Negative = Annotated[str, typer.Option("--negative", help="What the picture shall not show.")]
 
 
@@ -135,6 +141,7 @@ def generate(
         list[str] | None, typer.Option(help="NAME=PHOTO: say whether that person is there, missing, blended, swapped.")
     ] = None,
     refine_faces: Refined = None,
+    perturb: Perturbed = None,
     out: Annotated[Path, typer.Option(help="Folder for the pictures.")] = Path("out"),
     device: Device = "auto",
     dtype: Precision = "float32",
@@ -148,7 +155,9 @@ def generate(
     from onephoto.generate.save import save_picture
     from onephoto.look.sheet import contact_sheet
 
-    settings = DrawSettings(steps=steps, guidance=guidance, sampler=sampler, size=size, negative_prompt=negative)
+    settings = DrawSettings(
+        steps=steps, guidance=guidance, sampler=sampler, size=size, negative_prompt=negative, perturbed=perturb
+    )
     strengths, given, photos = strengths_of(strength), regions_of(region), photos_of(check)
     regions = opened(given)
     people = _identities(identity)
@@ -181,6 +190,7 @@ def look(
     sampler: Sampler = None,
     negative: Negative = "",
     refine_faces: Refined = None,
+    perturb: Perturbed = None,
     out: Annotated[Path, typer.Option(help="Folder for the picture.")] = Path("out"),
     device: Device = "auto",
     dtype: Precision = "float32",
@@ -194,7 +204,9 @@ def look(
     from onephoto.generate.save import save_picture
     from onephoto.look.heatmap import word_strip
 
-    settings = DrawSettings(steps=steps, guidance=guidance, sampler=sampler, negative_prompt=negative)
+    settings = DrawSettings(
+        steps=steps, guidance=guidance, sampler=sampler, negative_prompt=negative, perturbed=perturb
+    )
     people, backbone = _identities(identity), loaded(model, device, dtype)
     faces = faces_asked(refine_faces, backbone, [identity.subject for identity in people])
     with _plain_warnings():
@@ -312,10 +324,11 @@ def _facts(
     from dataclasses import asdict
 
     from onephoto.api import versions
+    from onephoto.generate.draw import is_perturbed
 
     names = [identity.name for identity in people]
     facts = {"prompt": prompt, "model": backbone.model_id, "identities": names, "versions": versions()}
-    return {**facts, **asdict(settings)}
+    return {**facts, **asdict(settings), "perturbed": is_perturbed(backbone, settings)}
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """One picture together with where each word of its prompt acted."""
 
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 import torch
@@ -14,7 +15,7 @@ from onephoto.backbone.use import use
 from onephoto.core.attention_loss import attention_probs
 from onephoto.core.attention_maps import word_maps
 from onephoto.core.tokens import TokenTable
-from onephoto.generate.draw import DrawSettings, call_arguments, pictures
+from onephoto.generate.draw import DrawSettings, call_arguments, guided, pictures
 from onephoto.generate.samplers import sampler
 
 
@@ -47,7 +48,11 @@ def attend(
     layers = map_layers(backbone)
     total: list[Tensor] = []
     pipe = backbone.pipeline
-    with use(backbone, tables, classes) as people, sampler(pipe, settings.sampler), recording(layers) as records:
+    with ExitStack() as stack:
+        people = stack.enter_context(use(backbone, tables, classes))
+        stack.enter_context(sampler(pipe, settings.sampler))
+        stack.enter_context(guided(backbone, settings))
+        records = stack.enter_context(recording(layers))
 
         def collect(pipeline: object, step: int, timestep: object, values: dict) -> dict:
             total.append(step_maps(records, words, size or backbone.latent_size))

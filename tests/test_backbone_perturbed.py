@@ -1,5 +1,6 @@
 """Perturbed guidance: what it does to which half of a batch and when, and that nothing of it stays."""
 
+import importlib
 from dataclasses import replace
 
 import numpy as np
@@ -11,7 +12,7 @@ from torch import Tensor
 from onephoto import api
 from onephoto.backbone.load import Backbone
 from onephoto.backbone.perturbed import perturbed_guidance
-from onephoto.generate.draw import DrawSettings, is_perturbed
+from onephoto.generate.draw import DrawSettings, guided, is_perturbed
 
 TEXT = "a photo of a person"
 
@@ -88,6 +89,17 @@ def test_pictures_are_perturbed_where_asked_and_by_default_on_embedded_models(fa
     assert np.array_equal(drawn(embedded, guidance=1.0), drawn(embedded, guidance=1.0, perturbed=False))
     seen = api.look(embedded, TEXT, [], settings=DrawSettings(steps=2)).image
     assert np.array_equal(seen, perturbed)
+
+
+def test_models_of_larger_pictures_are_perturbed_in_the_middle_block_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    backbone = tiny_backbone("sd1")
+    asked = DrawSettings(steps=2, perturbed=True)
+    small = np.asarray(api.generate(backbone, TEXT, [], settings=asked)[0])
+    monkeypatch.setattr(importlib.import_module("onephoto.generate.draw"), "SMALL", backbone.latent_size - 1)
+    middle = backbone.unet.mid_block.attentions[0].transformer_blocks[0].attn1
+    with guided(backbone, asked):
+        assert middle._forward_hooks and not self_attention(backbone)._forward_hooks
+    assert not np.array_equal(api.generate(backbone, TEXT, [], settings=asked)[0], small)
 
 
 def test_settings_say_whether_guidance_is_perturbed() -> None:

@@ -22,7 +22,7 @@ from onephoto.evaluate.rows import CLASS_NOTE, Row
 from onephoto.evaluate.studies import Study, tokens_kept, with_class_word
 from onephoto.evaluate.tuning import variants_to_try
 from onephoto.generate.attend import Attended
-from onephoto.generate.draw import DrawSettings
+from onephoto.generate.draw import DrawSettings, is_perturbed
 from onephoto.identity.file import IdentityFile
 from onephoto.identity.subjects import is_person
 from onephoto.methods import get_method
@@ -84,8 +84,9 @@ def study_plan(
 def _drawn_by(backbone: Backbone, settings: DrawSettings) -> dict[str, Any]:
     """What a plan says of the model, the drawing and the versions."""
     model = {"model": backbone.model_id, "weights": weights_digest(backbone)}
+    drawing = asdict(settings) | {"perturbed": is_perturbed(backbone, settings)}
     numbers = {"dtype": str(backbone.dtype).removeprefix("torch.")}
-    return {**model, "drawing": asdict(settings), "versions": versions() | numbers}
+    return {**model, "drawing": drawing, "versions": versions() | numbers}
 
 
 def shown_as(backbone: Backbone, identity: IdentityFile, shown: str) -> IdentityFile:

@@ -1,4 +1,4 @@
-"""Guidance away from a model that has lost sight of the whole, too: clearer shapes at the cost of nothing.
+"""Guidance away from a model that has lost sight of the whole, too: clearer shapes in the same time.
 
 After perturbed-attention guidance (Ahn 2024), which pays for another pass through the U-Net in every step. Here the
 negative prompt's pass, which is there anyway, is the perturbed one in every other step.
@@ -19,8 +19,9 @@ def perturbed_guidance(unet: nn.Module, *, within: str = "") -> Iterator[None]:
     """Within, in every other call from the first on, each place of the negative half of a batch sees but itself in
     self-attention, and guidance away from it is half as strong.
 
-    The first half of a batch must be the negative one, as diffusers has it. within: part of the names of the layers
-    that are perturbed, such as "mid_block"; all are unless given. All hooks are gone afterwards, also on error.
+    Every batch must be doubled, its first half the negative one, as in guidance by diffusers; samplers that call twice
+    a step, such as Heun's, are perturbed in each step's first call. within: part of the names of the layers that are
+    perturbed, such as "mid_block"; all are unless given. All hooks are gone afterwards, also on error.
     """
     unet, perturbed = uncompiled(unet), False
 

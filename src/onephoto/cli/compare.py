@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from onephoto.cli.people import Device, Guidance, Model, Precision, Steps, loaded, present, quiet
+from onephoto.cli.people import Device, Guidance, Model, Perturbed, Precision, Steps, loaded, present, quiet
 
 if TYPE_CHECKING:
     from onephoto.backbone.load import Backbone
@@ -57,6 +57,7 @@ def compare(
     model: Model = "mini",
     steps: Steps = 25,
     guidance: Guidance = 5.0,
+    perturb: Perturbed = None,
     seed: int = 0,
     device: Device = "auto",
     dtype: Precision = "float32",
@@ -73,7 +74,7 @@ def compare(
         backbone, judges = opened(model, device, dtype, words=words, clip=clip)
         plan = comparison.compare_plan(
             backbone, (method or method_names())[: QUICK_METHODS if quick else None],
-            settings=DrawSettings(steps=steps, guidance=guidance), **names_of(judges), words=words,
+            settings=DrawSettings(steps=steps, guidance=guidance, perturbed=perturb), **names_of(judges), words=words,
             people=tuple(range(first, first + (QUICK_PEOPLE if quick else people))),
             sets=tuple(prompt_set or USUAL), prompts_each=prompts,
             prompts_total=QUICK_PROMPTS if quick else None, seed=seed, **asked(),

@@ -118,7 +118,9 @@ def evaluate(
     steps: Steps = 25,
     guidance: Guidance = 5.0,
     seed: int = 0,
-    perturb: Annotated[bool, typer.Option("--perturb/--no-perturb", help="Perturbed guidance.")] = True,
+    perturb: Annotated[
+        bool, typer.Option("--perturb/--no-perturb", help="Guide away from what is drawn without self-attention, too.")
+    ] = True,
     device: Device = "auto",
 ) -> None:
     """Measure how well the embedded model draws what it is asked for, and whom."""
@@ -133,7 +135,7 @@ def evaluate(
     from onephoto.evaluate.embedded import evaluate as evaluated
     from onephoto.evaluate.embedded import probe_sheet
     from onephoto.evaluate.judge import load_judge
-    from onephoto.generate.draw import DrawSettings
+    from onephoto.generate.draw import DrawSettings, is_perturbed
 
     judge, backbone = load_judge(), loaded(model, device, "float32")
     own = control_folder() if model == "mini" and control_folder().exists() else None
@@ -147,7 +149,8 @@ def evaluate(
         )  # fmt: skip
     Console().print(score_table(scores))
     out.mkdir(parents=True, exist_ok=True)
-    facts = {"model": backbone.model_id, "steps": steps, "guidance": guidance, "perturbed": perturb, "seed": seed}
+    facts = {"model": backbone.model_id, "steps": steps, "guidance": guidance, "seed": seed}
+    facts["perturbed"] = is_perturbed(backbone, settings)
     content = facts | {"scores": [asdict(score) | {"reached": score.reached} for score in scores]}
     (out / "scores.json").write_text(json.dumps(content, indent=1) + "\n")
     probe_sheet(drawn).save(out / "sheet.png")

@@ -35,7 +35,8 @@ Refined = Annotated[
 Perturbed = Annotated[
     bool | None,
     typer.Option(
-        "--perturb/--no-perturb", help="Guide away from lost shapes, too; on mini and mini-xl unless told otherwise."
+        "--perturb/--no-perturb",
+        help="Guide away from what is drawn without self-attention, too; on mini and mini-xl unless told otherwise.",
     ),
 ]
 Negative = Annotated[str, typer.Option("--negative", help="What the picture shall not show.")]

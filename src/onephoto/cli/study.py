@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from onephoto.cli.compare import asked, carried_out, names_of, opened, tables
-from onephoto.cli.people import Device, Guidance, Model, Precision, Steps, quiet
+from onephoto.cli.people import Device, Guidance, Model, Perturbed, Precision, Steps, quiet
 from onephoto.errors import OnephotoError
 
 
@@ -22,6 +22,7 @@ def study(
     model: Model = "mini",
     steps: Steps = 25,
     guidance: Guidance = 5.0,
+    perturb: Perturbed = None,
     seed: int = 0,
     device: Device = "auto",
     dtype: Precision = "float32",
@@ -36,8 +37,9 @@ def study(
         from onephoto.generate.draw import DrawSettings
 
         backbone, judges = opened(model, device, dtype)
+        drawing = DrawSettings(steps=steps, guidance=guidance, perturbed=perturb)
         plan = comparison.study_plan(
-            backbone, question, settings=DrawSettings(steps=steps, guidance=guidance), **names_of(judges),
+            backbone, question, settings=drawing, **names_of(judges),
             people=tuple(range(first, first + people)), prompts_each=prompts, seed=seed, **asked(),
         )  # fmt: skip
         carried_out(backbone, plan, out, judges)
@@ -59,6 +61,7 @@ def tune(
     model: Model = "mini",
     steps: Steps = 25,
     guidance: Guidance = 5.0,
+    perturb: Perturbed = None,
     seed: int = 0,
     device: Device = "auto",
     dtype: Precision = "float32",
@@ -75,7 +78,7 @@ def tune(
 
     backbone, judges = opened(model, device, dtype)
     plan = comparison.tuning_plan(
-        backbone, method, settings=DrawSettings(steps=steps, guidance=guidance), **names_of(judges),
+        backbone, method, settings=DrawSettings(steps=steps, guidance=guidance, perturbed=perturb), **names_of(judges),
         people=tuple(range(first, first + people)), prompts_total=prompts, seed=seed, **asked(),
     )  # fmt: skip
     take_up(plan, out)

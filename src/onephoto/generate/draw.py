@@ -89,7 +89,8 @@ def guided(backbone: Backbone, settings: DrawSettings) -> AbstractContextManager
 def is_perturbed(backbone: Backbone, settings: DrawSettings) -> bool:
     """Whether these settings mean perturbed guidance on this model."""
     asked = backbone.model_id in EMBEDDED if settings.perturbed is None else settings.perturbed
-    return asked and settings.guidance > 1
+    # Models that are told the guidance scale, as distilled ones are, make no negative half.
+    return asked and settings.guidance > 1 and backbone.unet.config.time_cond_proj_dim is None
 
 
 def pictures(pipe: Any, **arguments: Any) -> list[Image.Image]:

@@ -61,7 +61,8 @@ def cross_attention_layers(unet: nn.Module) -> tuple[CrossAttentionLayer, ...]:
 
 
 @contextmanager
-def _hooked(handles: Sequence[Any]) -> Iterator[None]:
+def hooked(handles: Sequence[Any]) -> Iterator[None]:
+    """Within, these hooks are in place; they are gone afterwards, also on error."""
     with ExitStack() as stack:
         for handle in handles:
             stack.callback(handle.remove)
@@ -300,7 +301,7 @@ def recording(layers: Sequence[CrossAttentionLayer]) -> Iterator[Records]:
         attention = layer.module
         handles.append(attention.to_q.register_forward_hook(collecting(records.queries, attention.heads)))
         handles.append(attention.to_k.register_forward_hook(collecting(records.keys, attention.heads)))
-    with _hooked(handles):
+    with hooked(handles):
         yield records
 
 

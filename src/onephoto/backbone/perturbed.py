@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from onephoto.backbone.hooks import uncompiled
+from onephoto.backbone.hooks import hooked, uncompiled
 
 
 @contextmanager
@@ -43,12 +43,7 @@ def perturbed_guidance(unet: nn.Module, *, within: str = "") -> Iterator[None]:
         sample = torch.cat([(negative + prompted) / 2, prompted])
         return (sample, *output[1:]) if isinstance(output, tuple) else type(output)(sample=sample)
 
+    layers = [layer for name, layer in unet.named_modules() if name.endswith("attn1") and within in name]
     handles = [unet.register_forward_pre_hook(begin), unet.register_forward_hook(end)]
-    for name, layer in unet.named_modules():
-        if name.endswith("attn1") and within in name:
-            handles.append(layer.register_forward_hook(unseeing))
-    try:
+    with hooked([*handles, *(layer.register_forward_hook(unseeing) for layer in layers)]):
         yield
-    finally:
-        for handle in handles:
-            handle.remove()

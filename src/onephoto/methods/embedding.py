@@ -22,13 +22,7 @@ from onephoto.core.tokens import TokenTable, joined
 from onephoto.errors import IdentityFileError, ModelError, SettingError
 from onephoto.identity.embeddings import read_embedding
 from onephoto.identity.subjects import is_person
-from onephoto.methods.recipe import (
-    PSEUDO_WORD,
-    WORD,
-    Recipe,
-    by_encoder,
-    learning_prompt,
-)
+from onephoto.methods.recipe import PSEUDO_WORD, WORD, Recipe, by_encoder, learning_prompt
 
 NAMES = "names"
 """As `start` of a method's settings."""

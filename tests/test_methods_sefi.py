@@ -184,6 +184,24 @@ def test_the_file_keeps_no_token_of_a_person_longer_than_asked(backbone: Backbon
     assert torch.equal(dog.tensors()["tokens.text_encoder"].flatten(0, 1), dog.table().vectors["text_encoder"][:, 0])
 
 
+def test_each_part_of_the_way_has_a_length_of_its_own(backbone: Backbone) -> None:
+    by_part = learner(backbone, max_norm=[0.5, 0, 0.25])
+    with torch.no_grad():
+        for parameter in by_part.parameters():
+            parameter.add_(0.1)
+    word = backbone.class_vectors("person")["text_encoder"].norm(dim=-1).mean()
+    lengths = by_part.tensors()["tokens.text_encoder"].norm(dim=-1) / word
+    torch.testing.assert_close(lengths[[0, 1, 4]], torch.tensor([0.5, 0.5, 0.25])[:, None].expand(3, 2))
+    assert bool((lengths[2:4] > 0.5).all())
+
+
+@pytest.mark.parametrize(
+    ("stages", "wanted"), [(1, [1.0]), (2, [1.0, 2.0]), (5, [1.0, 1.0, 2.0, 2.0, 2.0]), (10, [1.0] * 4 + [2.0] * 6)]
+)
+def test_lengths_fit_any_number_of_stages(stages: int, wanted: list[float]) -> None:
+    assert sefi.longest_by_stage((1, 1, 2, 2, 2), stages).flatten().tolist() == wanted
+
+
 def test_weights_of_errors_reach_the_loss(backbone: Backbone) -> None:
     method, batch = learner(backbone, attention_weight=0), drawn(backbone)
     ones = torch.ones(len(batch.latents), 1, *batch.latents.shape[-2:])
@@ -305,6 +323,8 @@ def test_layers_are_chosen_by_factor(backbone: Backbone) -> None:
         {"attention_weight": -1},
         {"focus_power": -1},
         {"max_norm": -1},
+        {"max_norm": (1, -1)},
+        {"max_norm": ()},
         {"prompt": "a photo"},
         {"attention_words": "some"},
     ],

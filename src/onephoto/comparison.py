@@ -22,7 +22,7 @@ from onephoto.evaluate.rows import CLASS_NOTE, Row
 from onephoto.evaluate.studies import Study, tokens_kept, with_class_word
 from onephoto.evaluate.tuning import variants_to_try
 from onephoto.generate.attend import Attended
-from onephoto.generate.draw import DrawSettings, is_perturbed
+from onephoto.generate.draw import DrawSettings, as_drawn
 from onephoto.identity.file import IdentityFile
 from onephoto.identity.subjects import is_person
 from onephoto.methods import get_method
@@ -84,7 +84,7 @@ def study_plan(
 def _drawn_by(backbone: Backbone, settings: DrawSettings) -> dict[str, Any]:
     """What a plan says of the model, the drawing and the versions."""
     model = {"model": backbone.model_id, "weights": weights_digest(backbone)}
-    drawing = asdict(settings) | {"perturbed": is_perturbed(backbone, settings)}
+    drawing = asdict(as_drawn(backbone, settings))
     numbers = {"dtype": str(backbone.dtype).removeprefix("torch.")}
     return {**model, "drawing": drawing, "versions": versions() | numbers}
 

@@ -135,7 +135,7 @@ def evaluate(
     from onephoto.evaluate.embedded import evaluate as evaluated
     from onephoto.evaluate.embedded import probe_sheet
     from onephoto.evaluate.judge import load_judge
-    from onephoto.generate.draw import DrawSettings, is_perturbed
+    from onephoto.generate.draw import DrawSettings, as_drawn
 
     judge, backbone = load_judge(), loaded(model, device, "float32")
     own = control_folder() if model == "mini" and control_folder().exists() else None
@@ -149,8 +149,7 @@ def evaluate(
         )  # fmt: skip
     Console().print(score_table(scores))
     out.mkdir(parents=True, exist_ok=True)
-    facts = {"model": backbone.model_id, "steps": steps, "guidance": guidance, "seed": seed}
-    facts["perturbed"] = is_perturbed(backbone, settings)
+    facts = {"model": backbone.model_id, "seed": seed} | asdict(as_drawn(backbone, settings))
     content = facts | {"scores": [asdict(score) | {"reached": score.reached} for score in scores]}
     (out / "scores.json").write_text(json.dumps(content, indent=1) + "\n")
     probe_sheet(drawn).save(out / "sheet.png")

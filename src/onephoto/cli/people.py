@@ -325,11 +325,11 @@ def _facts(
     from dataclasses import asdict
 
     from onephoto.api import versions
-    from onephoto.generate.draw import is_perturbed
+    from onephoto.generate.draw import as_drawn
 
     names = [identity.name for identity in people]
     facts = {"prompt": prompt, "model": backbone.model_id, "identities": names, "versions": versions()}
-    return {**facts, **asdict(settings), "perturbed": is_perturbed(backbone, settings)}
+    return {**facts, **asdict(as_drawn(backbone, settings))}
 
 
 @contextmanager

@@ -129,8 +129,8 @@ def _renumbered(variants: Tensor, used: Tensor) -> Tensor:
     return torch.searchsorted(used, variants).clamp(max=len(used) - 1)
 
 
-def shortened(tokens: Tensor, longest: float) -> Tensor:
-    """Tokens (..., width), those longer than that at that length."""
+def shortened(tokens: Tensor, longest: Tensor | float) -> Tensor:
+    """Tokens (..., width), those longer than that at that length; `longest` broadcasts to (..., 1)."""
     return tokens * (longest / tokens.norm(dim=-1, keepdim=True)).clamp(max=1)
 
 

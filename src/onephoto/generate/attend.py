@@ -1,7 +1,6 @@
 """One picture together with where each word of its prompt acted."""
 
 from collections.abc import Mapping
-from contextlib import ExitStack
 from dataclasses import dataclass
 
 import torch
@@ -11,12 +10,10 @@ from torch import Tensor
 from onephoto.backbone.hooks import CrossAttentionLayer, Records, recording
 from onephoto.backbone.load import Backbone
 from onephoto.backbone.prompts import Word, encode
-from onephoto.backbone.use import use
 from onephoto.core.attention_loss import attention_probs
 from onephoto.core.attention_maps import word_maps
 from onephoto.core.tokens import TokenTable
-from onephoto.generate.draw import DrawSettings, call_arguments, guided, pictures
-from onephoto.generate.samplers import sampler
+from onephoto.generate.draw import DrawSettings, call_arguments, drawing, pictures
 
 
 @dataclass(frozen=True)
@@ -47,12 +44,7 @@ def attend(
     words = encode(backbone, text, tables, classes=classes).words
     layers = map_layers(backbone)
     total: list[Tensor] = []
-    pipe = backbone.pipeline
-    with ExitStack() as stack:
-        people = stack.enter_context(use(backbone, tables, classes))
-        stack.enter_context(sampler(pipe, settings.sampler))
-        stack.enter_context(guided(backbone, settings))
-        records = stack.enter_context(recording(layers))
+    with drawing(backbone, tables, classes, settings) as people, recording(layers) as records:
 
         def collect(pipeline: object, step: int, timestep: object, values: dict) -> dict:
             total.append(step_maps(records, words, size or backbone.latent_size))
@@ -62,7 +54,7 @@ def attend(
 
         prompt = people.prompt(text, settings.negative_prompt or None, clip_skip=settings.clip_skip)
         arguments = call_arguments(backbone, settings, [seed])
-        image = pictures(pipe, **prompt, **arguments, callback_on_step_end=collect)[0]
+        image = pictures(backbone.pipeline, **prompt, **arguments, callback_on_step_end=collect)[0]
     return Attended(image, words, torch.stack(total).mean(dim=0))
 
 

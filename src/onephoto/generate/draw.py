@@ -1,8 +1,8 @@
 """Pictures of learned people through the backbone's own diffusers pipeline."""
 
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from PIL import Image
 from onephoto.backbone.load import EMBEDDED, Backbone
 from onephoto.backbone.perturbed import perturbed_guidance
 from onephoto.backbone.places import Region, places_of
-from onephoto.backbone.use import use
+from onephoto.backbone.use import People, use
 from onephoto.core.tokens import TokenTable
 from onephoto.errors import ModelError, SettingError
 from onephoto.generate.samplers import sampler
@@ -60,19 +60,36 @@ def draw(
     {name: its place, a box or a mask}. Raises PromptError for a name that is in neither, SettingError for other than
     one prompt a seed, and ModelError for pictures that are not numbers.
     """
-    pipe, side = backbone.pipeline, settings.size or backbone.image_size
+    side = settings.size or backbone.image_size
     places = places_of(regions or {}, (side, side))
     texts = [text] if isinstance(text, str) else text
     if len(texts) not in (1, len(seeds)):
         raise SettingError(f"{len(texts)} prompts for {len(seeds)} seeds; give one for all, or one for each")
-    with use(backbone, tables, classes) as people, sampler(pipe, settings.sampler), guided(backbone, settings):
+    with drawing(backbone, tables, classes, settings) as people:
         prompts = [
             people.prompt(one, settings.negative_prompt or None, clip_skip=settings.clip_skip, regions=places)
             for one in texts
         ]
         prompt = {name: torch.cat([own[name] for own in prompts]) for name in prompts[0]}
         arguments = call_arguments(backbone, settings, seeds, prompts=len(texts))
-        return pictures(pipe, **prompt, **arguments)
+        return pictures(backbone.pipeline, **prompt, **arguments)
+
+
+@contextmanager
+def drawing(
+    backbone: Backbone, tables: Mapping[str, TokenTable], classes: Mapping[str, str], settings: DrawSettings, *,
+    pipe: Any = None,
+) -> Iterator[People]:  # fmt: skip
+    """Within, the backbone's pipeline, or another one of its parts, draws these people as the settings say.
+
+    tables, classes: as in `draw`. Prompts come from the handle.
+    """
+    with (
+        use(pipe or backbone, tables, classes) as people,
+        sampler(pipe or backbone.pipeline, settings.sampler),
+        guided(backbone, settings),
+    ):
+        yield people
 
 
 def guided(backbone: Backbone, settings: DrawSettings) -> AbstractContextManager[None]:
@@ -91,6 +108,11 @@ def is_perturbed(backbone: Backbone, settings: DrawSettings) -> bool:
     asked = backbone.model_id in EMBEDDED if settings.perturbed is None else settings.perturbed
     # Models that are told the guidance scale, as distilled ones are, make no negative half.
     return asked and settings.guidance > 1 and backbone.unet.config.time_cond_proj_dim is None
+
+
+def as_drawn(backbone: Backbone, settings: DrawSettings) -> DrawSettings:
+    """The settings with `perturbed` as it is on this model, for pictures and plans to remember."""
+    return replace(settings, perturbed=is_perturbed(backbone, settings))
 
 
 def pictures(pipe: Any, **arguments: Any) -> list[Image.Image]:

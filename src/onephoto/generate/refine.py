@@ -11,13 +11,11 @@ from PIL import Image
 from onephoto.backbone.load import Backbone
 from onephoto.backbone.places import Region, places_of
 from onephoto.backbone.prompts import PSEUDO_WORD, names_in
-from onephoto.backbone.use import use
 from onephoto.core.regions import Place, meets
 from onephoto.core.tokens import TokenTable
 from onephoto.errors import SettingError
-from onephoto.generate.draw import DrawSettings, draw, guided
+from onephoto.generate.draw import DrawSettings, draw, drawing
 from onephoto.generate.redraw import image_to_image, redrawn
-from onephoto.generate.samplers import sampler
 from onephoto.identity.faces import detect_faces
 from onephoto.identity.photo import around, cut, inside
 
@@ -116,7 +114,7 @@ def _redrawn(
     """The cut enlarged to the model's own side and drawn again from `strength` of the way to noise."""
     pipe = image_to_image(backbone.pipeline)
     whole = {name: table for name, table in tables.items() if name in names_in(text)}
-    with use(pipe, whole, classes) as people, sampler(pipe, settings.sampler), guided(backbone, settings):
+    with drawing(backbone, whole, classes, settings, pipe=pipe) as people:
         prompt = people.prompt(text, settings.negative_prompt or None, clip_skip=settings.clip_skip)
         return redrawn(
             pipe, small, prompt, side=backbone.image_size, strength=strength, steps=settings.steps,

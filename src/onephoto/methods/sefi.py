@@ -44,8 +44,10 @@ class SefiSettings(Recipe):
     "names", at the mean of the names of people that the model knows, or a file of embeddings; focus_power, by which
     power of the class word's effect on the photo errors count, 0 for all alike, for what lies around the person is not
     the person; average, over which last share of the steps tokens are averaged, 0 for those of the last step; max_norm,
-    how many times the class word's length the tokens of a person that are kept may have, 0 for any, since long ones
-    drown the words around them (NeTI's have the class word's), wherever they began; and everything in Recipe.
+    how many times the class word's length the tokens of a person that are kept may have, 0 for any, wherever they
+    began: one number, or one for each of as many equal parts of the way from noise. In the noisy ones, where the scene
+    takes shape, long tokens drown the words around them (NeTI's have the class word's length); later they hold the
+    face. And everything in Recipe.
 
     early_stop, if not 0, ends learning after so many looks in a row, one every look_every steps, at which the loss on
     held-out noise and prompts, with tokens of any length, was not lower than the best before by the share least_gain.
@@ -65,7 +67,7 @@ class SefiSettings(Recipe):
     attention_factors: tuple[int, ...] | None = None
     focus_power: float = 2.0
     average: float = 0.9
-    max_norm: float = 1.0
+    max_norm: float | Sequence[float] = (1.0, 1.0, 2.0, 2.0, 2.0)
     attention_words: str = "all"
     shared_tokens: bool = False
     detach_queries: bool = False
@@ -77,14 +79,21 @@ class SefiSettings(Recipe):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.num_stages < 1 or min(self.attention_weight, self.focus_power, self.max_norm) < 0:
+        if self.num_stages < 1 or min(self.attention_weight, self.focus_power, *self.norms) < 0:
             raise SettingError("num_stages must be 1 or more, attention_weight, focus_power and max_norm 0 or more")
+        if not self.norms:
+            raise SettingError("max_norm holds no number; give one, or one for each part of the way from noise")
         if not 0 <= self.average <= 1:
             raise SettingError(f"average is {self.average}; it is a share of the steps, 0 to 1")
         if self.early_stop < 0 or self.look_every < 1:
             raise SettingError("early_stop must be 0 or more, and look_every 1 or more")
         if self.attention_words not in LOSSES:
             raise SettingError(f"attention_words is {self.attention_words!r}; choose one of {', '.join(LOSSES)}")
+
+    @property
+    def norms(self) -> Sequence[float]:
+        """max_norm of each part of the way, the noisiest first."""
+        return self.max_norm if isinstance(self.max_norm, Sequence) else (self.max_norm,)
 
 
 @dataclass(frozen=True)
@@ -266,10 +275,14 @@ class Sefi(EmbeddingMethod):
     @torch.no_grad()
     def tensors(self) -> dict[str, Tensor]:
         """The ten tokens, or their mean, as long as may be: "tokens.<encoder>" (S, 2, width), K before V."""
-        rows, times = self.mean.rows() or self._rows(), self.settings.max_norm
-        if times and is_person(self.subject):
+        rows = self.mean.rows() or self._rows()
+        if is_person(self.subject):
             words = self.backbone.class_vectors(self.subject)
-            rows = {name: shortened(own, times * float(words[name].norm(dim=-1).mean())) for name, own in rows.items()}
+            times = longest_by_stage(self.settings.norms, self.settings.num_stages)
+            rows = {
+                name: shortened(own, times.to(own.device) * float(words[name].norm(dim=-1).mean()))
+                for name, own in rows.items()
+            }
         return token_tensors(rows)
 
     def _rows(self) -> dict[str, Tensor]:
@@ -287,6 +300,12 @@ class Sefi(EmbeddingMethod):
 
     def _anchor(self) -> Anchor:
         return class_anchor(self.backbone, self.prompt, self.subject, self.settings.attention_factors)
+
+
+def longest_by_stage(norms: Sequence[float], num_stages: int) -> Tensor:
+    """Numbers for equal parts of the way, 0 meaning any, as each stage's at its beginning: (S, 1, 1)."""
+    own = torch.tensor([float(norms[stage * len(norms) // num_stages]) for stage in range(num_stages)])
+    return torch.where(own > 0, own, torch.inf)[:, None, None]
 
 
 def pair_table(pairs: Mapping[str, Tensor]) -> TokenTable:

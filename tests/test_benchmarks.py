@@ -9,7 +9,7 @@ from diffusers import AutoencoderKL, UNet2DConditionModel
 from PIL import Image
 from tiny import tiny_backbone
 
-from onephoto.backbone.load import fast_dtype
+from onephoto.backbone import load
 
 
 def test_learning_is_measured_against_the_recipe_and_the_floor(benchmark, model: Path, tmp_path: Path) -> None:
@@ -65,11 +65,24 @@ def test_what_is_compiled_holds_no_attention_which_is_hooked(benchmark) -> None:
     assert backbone.unet not in inner
 
 
-def test_bfloat16_is_chosen_where_the_cpu_computes_in_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    for found, dtype in (({"avx512_bf16": True}, torch.bfloat16), ({"avx512_f": True}, torch.float32)):
-        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda found=found: found)
-        assert fast_dtype("cpu") == dtype
-    assert fast_dtype("mps") == torch.float32
+@pytest.mark.parametrize(
+    ("feature", "seconds", "dtype"),
+    [
+        ("avx512_bf16", 0.5, torch.bfloat16), ("avx512_bf16", 1.7, torch.float32), ("amx_bf16", 0.1, torch.bfloat16),
+        ("avx512_f", 0.5, torch.float32),
+    ],
+)  # fmt: skip
+def test_bfloat16_is_chosen_where_the_cpu_computes_in_it_faster(
+    feature: str, seconds: float, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {feature: True})
+    monkeypatch.setattr(load, "product_seconds", lambda of: seconds if of == torch.bfloat16 else 1.0)
+    assert load.fast_dtype("cpu") == dtype
+    assert load.fast_dtype("mps") == torch.float32
+
+
+def test_products_are_timed_in_any_format() -> None:
+    assert all(0 < load.product_seconds(dtype, side=64) < 1 for dtype in (torch.float32, torch.bfloat16))
 
 
 def test_pictures_of_compiled_code_are_compared(

@@ -325,6 +325,7 @@ def test_layers_are_chosen_by_factor(backbone: Backbone) -> None:
         {"max_norm": -1},
         {"max_norm": (1, -1)},
         {"max_norm": ()},
+        {"strange_norm": -1},
         {"prompt": "a photo"},
         {"attention_words": "some"},
     ],

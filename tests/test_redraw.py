@@ -89,6 +89,21 @@ def test_strange_photos_alone_are_redrawn_and_the_others_count_as_much(monkeypat
     assert learned_from(both, redraws=2) == ([(prompt, 7)] * 2 + again, 2)
 
 
+def test_tokens_from_redrawn_photos_have_a_length_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(api, "strangeness", lambda backbone, photo, prompt: 1.0)
+    backbone, asked = tiny_backbone("sd1"), FEW | {"max_norm": 0.5, "redraws": 1, "strange_above": 0.5}
+    word = backbone.class_vectors("person")["text_encoder"].norm(dim=-1).mean()
+
+    def longest(**settings: Any) -> float:
+        learning = api.Learning(backbone, [noise()], api.LearnRequest(name="v", settings=asked | settings))
+        assert learning.identity().metadata["settings"]["max_norm"] == 0.5
+        return float(learning.identity().tensors["tokens.text_encoder"].norm(dim=-1).max() / word)
+
+    assert longest() == pytest.approx(0.5)
+    assert longest(strange_norm=0.7) == pytest.approx(0.7)
+    assert longest(strange_norm=0.7, redraws=0) == longest(strange_norm=0.7, strange_above=2) == pytest.approx(0.5)
+
+
 def test_redrawing_goes_with_every_method_and_leaves_the_papers_preset_alone() -> None:
     for name in ("sefi", "textual-inversion", "prospect"):
         request = api.LearnRequest(name="v", method=name, settings=FEW | {"redraws": 2})

@@ -83,8 +83,6 @@ class Learning:
         spec = get_method(request.method)
         self.backbone, self.request, self.path = backbone, request, checkpoint_path
         self.settings = settings_of(spec, request.settings or {})
-        seen: dict[str, Any] = {"photos": photos, "network": network} if spec.sees_photos else {}
-        self.method = spec.build(backbone, subject=request.subject, settings=self.settings, seed=request.seed, **seen)
         self.thumbnail = {"thumbnail": thumbnail_of(photos[0])} if request.thumbnail else {}
         facts = {"request": asdict(request) | {"settings": asdict(self.settings)}, "model": backbone.model_id}
         # As a checkpoint gives them back: JSON makes lists of tuples, and a list never equals a tuple.
@@ -93,6 +91,9 @@ class Learning:
         self.report: StepReport | None = None
         self.generator = torch.Generator().manual_seed(request.seed)
         familiar, self.strange_photos = self._familiar(photos)
+        settings = self.settings.for_strange() if self.strange_photos else self.settings
+        seen: dict[str, Any] = {"photos": photos, "network": network} if spec.sees_photos else {}
+        self.method = spec.build(backbone, subject=request.subject, settings=settings, seed=request.seed, **seen)
         latents = encode_photos(
             backbone, familiar, generator=self.generator, size=request.size, flip=self.settings.flip
         )

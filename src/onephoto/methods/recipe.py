@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Self
 
 from torch import Tensor
 
@@ -58,6 +59,10 @@ class Recipe:
             raise SettingError(f"decay is {self.decay}; it must be a share of the steps, from 0 to 1")
         if self.prompt is not None and self.prompt.count("{}") != 1:
             raise SettingError(f"the prompt {self.prompt!r} must hold {{}} once, where the learned word stands")
+
+    def for_strange(self) -> Self:
+        """The settings where a photo was strange to the model and redrawn; the same unless a method says otherwise."""
+        return self
 
 
 def learning_prompt(recipe: Recipe, subject: str) -> str:

@@ -1,7 +1,7 @@
 """Ours, SeFi-IDE: a K and a V token for each of five stages, learned under the face-wise attention loss."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Self
 
@@ -47,7 +47,8 @@ class SefiSettings(Recipe):
     how many times the class word's length the tokens of a person that are kept may have, 0 for any, wherever they
     began: one number, or one for each of as many equal parts of the way from noise. In the noisy ones, where the scene
     takes shape, long tokens drown the words around them (NeTI's have the class word's length); later they hold the
-    face. And everything in Recipe.
+    face; strange_norm, the same where a photo is redrawn, if not None: whoever comes from a photo unlike the model's
+    own pictures is farther from all whom it draws by itself. And everything in Recipe.
 
     early_stop, if not 0, ends learning after so many looks in a row, one every look_every steps, at which the loss on
     held-out noise and prompts, with tokens of any length, was not lower than the best before by the share least_gain.
@@ -68,6 +69,7 @@ class SefiSettings(Recipe):
     focus_power: float = 2.0
     average: float = 0.9
     max_norm: float | Sequence[float] = (1.0, 1.0, 2.0, 2.0, 2.0)
+    strange_norm: float | Sequence[float] | None = None
     attention_words: str = "all"
     shared_tokens: bool = False
     detach_queries: bool = False
@@ -83,12 +85,18 @@ class SefiSettings(Recipe):
             raise SettingError("num_stages must be 1 or more, attention_weight, focus_power and max_norm 0 or more")
         if not self.norms:
             raise SettingError("max_norm holds no number; give one, or one for each part of the way from noise")
+        if self.strange_norm is not None:
+            self.for_strange()
         if not 0 <= self.average <= 1:
             raise SettingError(f"average is {self.average}; it is a share of the steps, 0 to 1")
         if self.early_stop < 0 or self.look_every < 1:
             raise SettingError("early_stop must be 0 or more, and look_every 1 or more")
         if self.attention_words not in LOSSES:
             raise SettingError(f"attention_words is {self.attention_words!r}; choose one of {', '.join(LOSSES)}")
+
+    def for_strange(self) -> Self:
+        """With strange_norm for max_norm, if it says anything."""
+        return self if self.strange_norm is None else replace(self, max_norm=self.strange_norm, strange_norm=None)
 
     @property
     def norms(self) -> Sequence[float]:

@@ -12,7 +12,7 @@ from torch import Tensor
 from onephoto import api
 from onephoto.backbone.load import Backbone
 from onephoto.backbone.perturbed import perturbed_guidance
-from onephoto.generate.draw import DrawSettings, guided, is_perturbed
+from onephoto.generate.draw import DrawSettings, as_drawn, guided, is_perturbed
 
 TEXT = "a photo of a person"
 
@@ -107,4 +107,5 @@ def test_settings_say_whether_guidance_is_perturbed() -> None:
     assert not is_perturbed(backbone, DrawSettings())
     assert is_perturbed(backbone, DrawSettings(perturbed=True))
     assert is_perturbed(replace(backbone, model_id="mini-xl"), DrawSettings())
+    assert as_drawn(replace(backbone, model_id="mini"), DrawSettings(steps=3)) == DrawSettings(steps=3, perturbed=True)
     assert not is_perturbed(backbone, DrawSettings(perturbed=True, guidance=1))

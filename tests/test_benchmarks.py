@@ -66,23 +66,26 @@ def test_what_is_compiled_holds_no_attention_which_is_hooked(benchmark) -> None:
 
 
 @pytest.mark.parametrize(
-    ("feature", "seconds", "dtype"),
+    ("feature", "share", "dtype"),
     [
-        ("avx512_bf16", 0.5, torch.bfloat16), ("avx512_bf16", 1.7, torch.float32), ("amx_bf16", 0.1, torch.bfloat16),
-        ("avx512_f", 0.5, torch.float32),
+        ("avx512_bf16", 0.5, torch.bfloat16), ("avx512_bf16", 0.9, torch.float32), ("avx512_bf16", 1.7, torch.float32),
+        ("amx_bf16", 0.1, torch.bfloat16), ("avx512_f", 0.5, torch.float32),
     ],
 )  # fmt: skip
 def test_bfloat16_is_chosen_where_the_cpu_computes_in_it_faster(
-    feature: str, seconds: float, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+    feature: str, share: float, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {feature: True})
-    monkeypatch.setattr(load, "product_seconds", lambda of: seconds if of == torch.bfloat16 else 1.0)
+    monkeypatch.setattr(load, "bfloat16_share", lambda: share)
     assert load.fast_dtype("cpu") == dtype
     assert load.fast_dtype("mps") == torch.float32
 
 
-def test_products_are_timed_in_any_format() -> None:
-    assert all(0 < load.product_seconds(dtype, side=64) < 1 for dtype in (torch.float32, torch.bfloat16))
+def test_the_fastest_product_of_each_format_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Beginnings and ends of bfloat16, float32, and both again: 2 and 5 seconds, then 3 and 4.
+    clock = iter([0, 2, 2, 7, 7, 10, 10, 14])
+    monkeypatch.setattr(load.time, "perf_counter", lambda: float(next(clock)))
+    assert load.bfloat16_share(side=8, times=2) == 2 / 4
 
 
 def test_pictures_of_compiled_code_are_compared(

@@ -90,17 +90,19 @@ def test_strange_photos_alone_are_redrawn_and_the_others_count_as_much(monkeypat
 
 
 def test_tokens_from_redrawn_photos_have_a_length_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(api, "strangeness", lambda backbone, photo, prompt: 1.0)
+    known = noise(1)
+    monkeypatch.setattr(api, "strangeness", lambda backbone, photo, prompt: float(photo is not known))
     backbone, asked = tiny_backbone("sd1"), FEW | {"max_norm": 0.5, "redraws": 1, "strange_above": 0.5}
     word = backbone.class_vectors("person")["text_encoder"].norm(dim=-1).mean()
 
-    def longest(**settings: Any) -> float:
-        learning = api.Learning(backbone, [noise()], api.LearnRequest(name="v", settings=asked | settings))
+    def longest(*others: Image.Image, **settings: Any) -> float:
+        learning = api.Learning(backbone, [noise(), *others], api.LearnRequest(name="v", settings=asked | settings))
         assert learning.identity().metadata["settings"]["max_norm"] == 0.5
         return float(learning.identity().tensors["tokens.text_encoder"].norm(dim=-1).max() / word)
 
     assert longest() == pytest.approx(0.5)
     assert longest(strange_norm=0.7) == pytest.approx(0.7)
+    assert longest(known, strange_norm=0.7) == pytest.approx(0.5)
     assert longest(strange_norm=0.7, redraws=0) == longest(strange_norm=0.7, strange_above=2) == pytest.approx(0.5)
 
 
@@ -110,7 +112,10 @@ def test_redrawing_goes_with_every_method_and_leaves_the_papers_preset_alone() -
         learning = api.Learning(tiny_backbone("sd1"), [noise()], request)
         assert [report.step for report in learning] == [1] and learning.strange_photos == 1
     assert preset_settings("mini", get_method("sefi"), "paper")["redraws"] == 0
-    assert preset_settings("mini", get_method("sefi"), "default")["redraws"] > 0
+    assert preset_settings("mini", get_method("sefi"), "paper").get("strange_norm") is None
+    for preset in ("default", "fast"):
+        found = preset_settings("mini", get_method("sefi"), preset)
+        assert found["redraws"] > 0 and found["strange_norm"] > 0
 
 
 @pytest.mark.parametrize("setting", [{"redraws": -1}, {"strange_above": float("nan")}])

@@ -90,10 +90,12 @@ class Learning:
         self.start = self._resumed() if resume else None
         self.report: StepReport | None = None
         self.generator = torch.Generator().manual_seed(request.seed)
-        familiar, self.strange_photos = self._familiar(photos)
-        settings = self.settings.for_strange() if self.strange_photos else self.settings
+        strange = self._strange(photos)
+        self.strange_photos = sum(strange)
+        settings = self.settings.for_strange() if all(strange) else self.settings
         seen: dict[str, Any] = {"photos": photos, "network": network} if spec.sees_photos else {}
         self.method = spec.build(backbone, subject=request.subject, settings=settings, seed=request.seed, **seen)
+        familiar = self._familiar(photos, strange)
         latents = encode_photos(
             backbone, familiar, generator=self.generator, size=request.size, flip=self.settings.flip
         )
@@ -104,20 +106,30 @@ class Learning:
         )  # fmt: skip
         self.early_stop = self._early_stop(latents, weights)
 
-    def _familiar(self, photos: Sequence[Image.Image]) -> tuple[list[Image.Image], int]:
-        """The photos, each that is strange to the model replaced by its redrawings; and how many are strange."""
-        backbone, settings, count = self.backbone, self.settings, self.settings.redraws
-        prompt = class_prompt(learning_prompt(settings, self.request.subject), self.request.subject)
-        above = settings.strange_above
-        strange = [bool(count) and (not above or strangeness(backbone, one, prompt) > above) for one in photos]
+    def _strange(self, photos: Sequence[Image.Image]) -> list[bool]:
+        """Which photos are to be redrawn."""
+        above = self.settings.strange_above
+        if not self.settings.redraws or not above:
+            return [bool(self.settings.redraws)] * len(photos)
+        return [strangeness(self.backbone, photo, self._class_prompt()) > above for photo in photos]
+
+    def _familiar(self, photos: Sequence[Image.Image], strange: Sequence[bool]) -> list[Image.Image]:
+        """The photos, each strange one replaced by its redrawings."""
         if not any(strange):
-            return list(photos), 0
-        kept = []
+            return list(photos)
+        kept, count = [], self.settings.redraws
         for number, (photo, redraw) in enumerate(zip(photos, strange, strict=True)):
             seed = self.request.seed + number * count
             # A photo that stays counts as much as one that is redrawn.
-            kept += redrawings(backbone, photo, prompt, count=count, seed=seed) if redraw else [photo] * count
-        return kept, sum(strange)
+            kept += (
+                redrawings(self.backbone, photo, self._class_prompt(), count=count, seed=seed)
+                if redraw
+                else [photo] * count
+            )
+        return kept
+
+    def _class_prompt(self) -> str:
+        return class_prompt(learning_prompt(self.settings, self.request.subject), self.request.subject)
 
     def _early_stop(self, latents: Tensor, weights: Tensor | None) -> EarlyStop | None:
         settings = self.settings

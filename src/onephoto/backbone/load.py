@@ -290,20 +290,22 @@ def fast_dtype(device: str) -> torch.dtype:
     else:
         found: Mapping[str, Any] = getattr(torch.cpu, "get_capabilities", dict)() if device == "cpu" else {}
         native = any(found.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16"))
-        # Some CPUs with AVX-512's instructions for it take twice as long by them, so none is taken at its word.
-        fast = native and product_seconds(torch.bfloat16) < CLEARLY * product_seconds(torch.float32)
+        fast = native and bfloat16_share() < CLEARLY
     return torch.bfloat16 if fast else torch.float32
 
 
-def product_seconds(dtype: torch.dtype, *, side: int = 512, times: int = 8) -> float:
-    """Seconds that the CPU takes for a product of two matrices in a number format, at its fastest of some times."""
-    first, second = torch.ones(2, side, side, dtype=dtype)
-    seconds = []
+def bfloat16_share(*, side: int = 512, times: int = 8) -> float:
+    """What share of float32's time a product of matrices takes the CPU in bfloat16: some with AVX-512's instructions
+    for it take twice as long by them. Both are timed in turns, and the fastest of each counts.
+    """
+    pairs = [torch.ones(2, side, side, dtype=dtype).unbind() for dtype in (torch.bfloat16, torch.float32)]
+    seconds: list[list[float]] = [[], []]
     for _ in range(times):
-        started = time.perf_counter()
-        first @ second
-        seconds.append(time.perf_counter() - started)
-    return min(seconds)
+        for (first, second), own in zip(pairs, seconds, strict=True):
+            started = time.perf_counter()
+            first @ second
+            own.append(time.perf_counter() - started)
+    return min(seconds[0]) / min(seconds[1])
 
 
 def embedded_model(name: str = "mini") -> Path:

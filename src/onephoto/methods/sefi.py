@@ -47,7 +47,7 @@ class SefiSettings(Recipe):
     how many times the class word's length the tokens of a person that are kept may have, 0 for any, wherever they
     began: one number, or one for each of as many equal parts of the way from noise. In the noisy ones, where the scene
     takes shape, long tokens drown the words around them (NeTI's have the class word's length); later they hold the
-    face; strange_norm, the same where a photo is redrawn, if not None: whoever comes from a photo unlike the model's
+    face; strange_norm, the same where all photos are redrawn, if not None: whoever comes from photos unlike the model's
     own pictures is farther from all whom it draws by itself. And everything in Recipe.
 
     early_stop, if not 0, ends learning after so many looks in a row, one every look_every steps, at which the loss on
@@ -81,12 +81,12 @@ class SefiSettings(Recipe):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.num_stages < 1 or min(self.attention_weight, self.focus_power, *self.norms) < 0:
-            raise SettingError("num_stages must be 1 or more, attention_weight, focus_power and max_norm 0 or more")
-        if not self.norms:
-            raise SettingError("max_norm holds no number; give one, or one for each part of the way from noise")
-        if self.strange_norm is not None:
-            self.for_strange()
+        if self.num_stages < 1 or min(self.attention_weight, self.focus_power) < 0:
+            raise SettingError("num_stages must be 1 or more, attention_weight and focus_power 0 or more")
+        for name in ("max_norm", "strange_norm"):
+            value = getattr(self, name)
+            if not ((value is None and name == "strange_norm") or are_norms(value)):
+                raise SettingError(f"{name} is {value!r}; give a number from 0, or one for each part of the way")
         if not 0 <= self.average <= 1:
             raise SettingError(f"average is {self.average}; it is a share of the steps, 0 to 1")
         if self.early_stop < 0 or self.look_every < 1:
@@ -102,6 +102,12 @@ class SefiSettings(Recipe):
     def norms(self) -> Sequence[float]:
         """max_norm of each part of the way, the noisiest first."""
         return self.max_norm if isinstance(self.max_norm, Sequence) else (self.max_norm,)
+
+
+def are_norms(value: Any) -> bool:
+    """Whether this is a number from 0 on, or some of them."""
+    numbers = value if isinstance(value, list | tuple) else [value]
+    return bool(numbers) and all(isinstance(number, int | float) and number >= 0 for number in numbers)
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,6 @@ Small faces are drawn again, as by --refine-faces; nothing else is chosen or men
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import torch
 from PIL import Image
 
 from onephoto import api
@@ -28,7 +27,7 @@ QUALITY = 85
 
 def likeness() -> Image.Image:
     """Each person's one photo at the left, and two pictures of each prompt."""
-    backbone = load_backbone("mini", dtype=torch.bfloat16)
+    backbone = load_backbone("mini")
     rows = []
     for seed in PEOPLE:
         photo = sitter(seed).photo

@@ -156,7 +156,7 @@ def evaluate(
     typer.echo(out / "sheet.png")
 
 
-FITTED = {"steps": 200, "batch_size": 8, "learning_rate": 1e-2}
+FITTED = {"steps": 200, "batch_size": 8, "learning_rate": 1e-2, "decay": 0.7}
 """For one token and twenty pictures."""
 
 

@@ -108,10 +108,10 @@ class Learning:
 
     def _strange(self, photos: Sequence[Image.Image]) -> list[bool]:
         """Which photos are to be redrawn."""
-        above = self.settings.strange_above
-        if not self.settings.redraws or not above:
-            return [bool(self.settings.redraws)] * len(photos)
-        return [strangeness(self.backbone, photo, self._class_prompt()) > above for photo in photos]
+        asked, above = self.settings.redraws > 0, self.settings.strange_above
+        return [
+            asked and (not above or strangeness(self.backbone, photo, self._class_prompt()) > above) for photo in photos
+        ]
 
     def _familiar(self, photos: Sequence[Image.Image], strange: Sequence[bool]) -> list[Image.Image]:
         """The photos, each strange one replaced by its redrawings."""

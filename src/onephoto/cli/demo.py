@@ -41,7 +41,7 @@ def demo(
 
     from onephoto import api
     from onephoto.evaluate.plan import learning_settings
-    from onephoto.generate.draw import DrawSettings, as_drawn
+    from onephoto.generate.draw import DrawSettings, is_perturbed
     from onephoto.generate.save import save_picture
     from onephoto.identity.photo import read_photo
 
@@ -64,7 +64,7 @@ def demo(
     facts = {
         "prompt": "demo", "seed": 0, "model": backbone.model_id, "scenes": SCENES, "steps": steps, "subject": called,
         "learned": identity.metadata["settings"], "strange_photos": learning.strange_photos,
-        "refined_faces": asdict(faces) if faces else None, "perturbed": as_drawn(backbone, settings).perturbed,
+        "refined_faces": asdict(faces) if faces else None, "perturbed": is_perturbed(backbone, settings),
     }  # fmt: skip
     typer.echo(save_picture(out, _sheet(square.image, seen), facts))
 

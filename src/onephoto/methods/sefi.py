@@ -98,15 +98,15 @@ class SefiSettings(Recipe):
         """With strange_norm for max_norm, if it says anything."""
         return self if self.strange_norm is None else replace(self, max_norm=self.strange_norm, strange_norm=None)
 
-    @property
-    def norms(self) -> Sequence[float]:
-        """max_norm of each part of the way, the noisiest first."""
-        return self.max_norm if isinstance(self.max_norm, Sequence) else (self.max_norm,)
+
+def parts_of(norm: Any) -> Sequence[Any]:
+    """A setting of lengths as one for each part of the way, the noisiest first."""
+    return norm if isinstance(norm, list | tuple) else (norm,)
 
 
 def are_norms(value: Any) -> bool:
     """Whether this is a number from 0 on, or some of them."""
-    numbers = value if isinstance(value, list | tuple) else [value]
+    numbers = parts_of(value)
     return bool(numbers) and all(isinstance(number, int | float) and number >= 0 for number in numbers)
 
 
@@ -292,7 +292,7 @@ class Sefi(EmbeddingMethod):
         rows = self.mean.rows() or self._rows()
         if is_person(self.subject):
             words = self.backbone.class_vectors(self.subject)
-            times = longest_by_stage(self.settings.norms, self.settings.num_stages)
+            times = longest_by_stage(parts_of(self.settings.max_norm), self.settings.num_stages)
             rows = {
                 name: shortened(own, times.to(own.device) * float(words[name].norm(dim=-1).mean()))
                 for name, own in rows.items()

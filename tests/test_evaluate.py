@@ -11,7 +11,8 @@ from onephoto import comparison
 from onephoto.errors import SettingError
 from onephoto.evaluate.benchmark import Tools, run
 from onephoto.evaluate.compare_page import write_page
-from onephoto.evaluate.measure import Judges
+from onephoto.evaluate.facts import looks_kept, looks_of
+from onephoto.evaluate.measure import Judges, measured
 from onephoto.evaluate.metrics import (
     area_under_curve,
     assigned,
@@ -38,6 +39,7 @@ from onephoto.evaluate.words import notes_of
 from onephoto.generate.draw import DrawSettings
 from onephoto.identity.file import IdentityFile
 from onephoto.methods import get_method, method_names
+from onephoto.world.people import person
 from onephoto.world.prompts import Prompt
 
 
@@ -49,6 +51,16 @@ class BrightJudge:
 
     def prompt_passes(self, images, texts):
         return [np.asarray(image).mean() > 127 for image in images]
+
+
+class OneReading:
+    """Reads the same in every picture."""
+
+    def __init__(self, **facts: object) -> None:
+        self.facts = facts
+
+    def read(self, images):
+        return [self.facts for _ in images]
 
 
 JUDGES = Judges(prompt=BrightJudge())
@@ -117,6 +129,33 @@ def test_told_apart_is_the_share_of_others_who_are_farther_and_half_without_a_fa
     assert told_apart(0.4, np.array([0.3, 0.4, 0.5, 0.6])) == 2.5 / 4
     assert told_apart(float("nan"), np.array([0.3])) == 0.5
     assert np.isnan(told_apart(0.4, np.array([])))
+
+
+def test_looks_that_are_kept_are_a_share_of_what_the_prompt_leaves_to_the_person() -> None:
+    bearded = (one for one in map(person, range(200)) if one.beard.style == "full beard")
+    somebody = next(one for one in bearded if one.hair.style == "short")
+    read = looks_of(somebody)
+    assert read == {"sex": "man", "hair_length": "short", "hair_colour": somebody.hair.colour, "beard": "yes"}
+    assert looks_kept(somebody, read, {}) == 1
+    assert looks_kept(somebody, read | {"sex": "woman"}, {}) == 0.75
+    assert looks_kept(somebody, read | {"beard": "no"}, {"thing": "cap"}) == 0.5
+    assert looks_kept(somebody, read | {"beard": "no"}, {"beard": "no", "hair_colour": "red"}) == 1
+
+
+def test_stubble_is_neither_a_beard_nor_none_and_the_bald_have_no_colour() -> None:
+    stubbly = next(one for one in map(person, range(200)) if one.beard.style == "stubble")
+    assert "beard" not in looks_of(stubbly)
+    bald = next(one for one in map(person, range(200)) if one.hair.style == "bald")
+    assert looks_of(bald)["hair_length"] == "bald" and "hair_colour" not in looks_of(bald)
+
+
+def test_looks_are_read_in_pictures_of_one_person_alone(sitters: dict[int, Sitter]) -> None:
+    first, second = sitters.values()
+    judges = replace(JUDGES, facts=OneReading(**looks_of(first.person)))
+    shown = [[first], [first, second], [second]]
+    kept = [row["looks"] for row in measured([first.photo] * 3, ["a"] * 3, shown, judges)]
+    assert kept[0] == 1 and np.isnan(kept[1]) and kept[2] < 1
+    assert np.isnan(measured([first.photo], ["a"], [[first]], JUDGES)[0]["looks"])
 
 
 def test_copying_is_zero_when_the_pictures_are_as_like_to_both() -> None:

@@ -47,7 +47,7 @@ def test_the_table_stands_beside_the_page_as_markdown(folder: Path) -> None:
     write_page(results)
     lines = (folder / "table.md").read_text(encoding="utf-8").splitlines()
     cells = [line.split(" | ") for line in lines if line.startswith("| ")]
-    assert {len(row) for row in cells} == {13} and len(cells) == 2 + 3 + 2
+    assert {len(row) for row in cells} == {14} and len(cells) == 2 + 3 + 2
     assert cells[2][0] == "| SeFi-IDE (ours)" and "SeFi-IDE (ours) is first in ID(P)" in lines[-1]
 
 

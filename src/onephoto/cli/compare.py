@@ -104,8 +104,13 @@ def opened(
     from onephoto.evaluate.measure import Judges
     from onephoto.evaluate.prompt_sets import REAL
 
-    judge = load_clip_judge(clip or USUAL_CLIP, device=present(device)) if words == REAL else load_judge()
-    return loaded(model, device, dtype), Judges(prompt=judge, faces=shipped_face_judge())
+    faces = shipped_face_judge()
+    if words == REAL:
+        judges = Judges(prompt=load_clip_judge(clip or USUAL_CLIP, device=present(device)), faces=faces)
+    else:
+        worldly = load_judge()
+        judges = Judges(prompt=worldly, faces=faces, facts=worldly)
+    return loaded(model, device, dtype), judges
 
 
 def names_of(judges: "Judges") -> dict[str, str]:
@@ -158,12 +163,13 @@ def _show(results: "Results") -> None:
 
     kind, noun = results.likeness, "person" if results.likeness == "ID" else "thing"
     table = Table(box=SIMPLE, pad_edge=False, padding=0)
-    for header in ("method", f"{kind}(P)", kind, "apart", "2nd ID", "Prompt", "Detect", "Copy", "s", "KB"):
+    for header in ("method", f"{kind}(P)", kind, "apart", "2nd ID", "looks", "Prompt", "Detect", "Copy", "s", "KB"):
         table.add_column(header, no_wrap=True, justify="left" if header == "method" else "right")
     for line in summary(results):
         table.add_row(
             line.method, formatted(line.id_p, ".3f"), formatted(line.id, ".2f"),
-            formatted(line.told_apart, ".2f"), formatted(line.second_id, ".3f"), formatted(line.prompt, ".3f"),
+            formatted(line.told_apart, ".2f"), formatted(line.second_id, ".3f"),
+            formatted(line.looks, ".2f"), formatted(line.prompt, ".3f"),
             formatted(line.detect, ".2f"), formatted(line.copy, "+.2f"), formatted(line.seconds, ".0f"),
             formatted(line.bytes / 1000, ".0f"),
         )  # fmt: skip

@@ -117,7 +117,8 @@ def _measured(
     shown = [[sitters[seed] for seed in plan.shown_in(item, person)] for item in possible]
     asked = not variant.network or variant.network != plan.faces
     everybody = list(sitters.values())
-    found = iter(measured(images, texts, shown, tools.judges, everybody=everybody, second=asked))
+    facts = [item.prompt.facts for item in possible]
+    found = iter(measured(images, texts, shown, tools.judges, asked=facts, everybody=everybody, second=asked))
     numbers = [{**(NOTHING if reason else next(found)), "impossible": reason} for reason in why]
     learned = identities.get(person, NOBODY)
     return [_row(plan, variant, item, person, learned, own) for item, own in zip(items, numbers, strict=True)]

@@ -171,16 +171,16 @@ def _ranked(results: Results) -> tuple[tuple[str, ...], list[tuple[str, tuple[st
     """The table's header, and its lines by their role: methods, then floor and ceiling."""
     kind = results.likeness
     header = (
-        "method", f"{kind}(P)", "95% interval", kind, "told apart", "second ID", "second told", "Prompt", "shown",
-        "Detect", "Copy", "seconds", "KB",
+        "method", f"{kind}(P)", "95% interval", kind, "told apart", "second ID", "second told", "looks", "Prompt",
+        "shown", "Detect", "Copy", "seconds", "KB",
     )  # fmt: skip
     rows = [(_role(line.method), _cells(line)) for line in summary(results)]
     sitters = list(results.sitters.values())
     own, other = floor_and_ceiling(sitters), second_floor_and_ceiling(sitters)
-    noun, blank = _noun(results), ("", "")
+    noun = _noun(results)
     names = (f"floor: {counted(2, noun)}", f"ceiling: {counted(1, noun)}")
     rows += [
-        ("unlearned", (name, *blank, formatted(value, ".3f"), "", formatted(second, ".3f"), "", *blank, *blank, *blank))
+        ("unlearned", (name, "", "", formatted(value, ".3f"), "", formatted(second, ".3f"), *[""] * 8))
         for name, value, second in zip(names, own, other, strict=True)
     ]
     return header, rows
@@ -189,12 +189,12 @@ def _ranked(results: Results) -> tuple[tuple[str, ...], list[tuple[str, tuple[st
 def _cells(line: Line) -> tuple[str, ...]:
     low, high = line.id_p_interval
     if not np.isfinite(line.id_p):
-        return (title_of(line.method), NOT_POSSIBLE, *[""] * 9, *_cost_cells(line))
+        return (title_of(line.method), NOT_POSSIBLE, *[""] * 10, *_cost_cells(line))
     return (
         title_of(line.method), f"{line.id_p:.3f}", f"{low:.3f} to {high:.3f}", f"{line.id:.3f}",
         formatted(line.told_apart, ".2f"), formatted(line.second_id, ".3f"), formatted(line.second_told, ".2f"),
-        f"{line.prompt:.3f}", f"{line.passes:.0%}", formatted(line.detect, ".0%"), formatted(line.copy, "+.2f"),
-        *_cost_cells(line),
+        formatted(line.looks, ".2f"), f"{line.prompt:.3f}", f"{line.passes:.0%}", formatted(line.detect, ".0%"),
+        formatted(line.copy, "+.2f"), *_cost_cells(line),
     )  # fmt: skip
 
 

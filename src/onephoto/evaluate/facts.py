@@ -5,8 +5,8 @@ from types import MappingProxyType
 from typing import Any
 
 from onephoto.world.captions import FULL_FACE, NO_FACE, TURNED
-from onephoto.world.looks import AGE_WORDS, HAIR_PHRASES
-from onephoto.world.people import HAIR_COLOURS, SEXES
+from onephoto.world.looks import AGE_WORDS, HAIR_PHRASES, describe
+from onephoto.world.people import HAIR_COLOURS, SEXES, Person
 from onephoto.world.phrases import ARM_PHRASES, EXPRESSION_PHRASES, SCENE_PHRASES
 from onephoto.world.prompts import Prompt
 from onephoto.world.props import FURNITURE, HELD, WORN
@@ -120,6 +120,25 @@ def record_of(values: Mapping[str, str]) -> dict[str, Any]:
 def shows(prompt: Prompt, facts_read: Mapping[str, Any]) -> bool:
     """Whether a reading (of `Judge.read`) holds everything that a prompt asks for."""
     return all(_holds(name, wanted, facts_read) for name, wanted in prompt.facts.items())
+
+
+def looks_of(somebody: Person) -> dict[str, str]:
+    """What of somebody's looks a picture must keep, as values of CHOICES: sex, hair, beard; no stubble, which is
+    neither a beard nor none.
+    """
+    said = describe(somebody)
+    beard = {} if said.beard == "stubble" else {"beard": YES if said.beard else NO}
+    colour = {"hair_colour": said.hair_colour} if said.hair_colour else {}
+    return {"sex": said.sex, "hair_length": said.hair_length} | colour | beard
+
+
+def looks_kept(somebody: Person, facts_read: Mapping[str, Any], asked: Mapping[str, str]) -> float:
+    """Share of somebody's looks that a reading (of `Judge.read`) has right; what the prompt asks for is left out, as is
+    hair under a cap.
+    """
+    hidden = {"hair_colour", "hair_length"} if asked.get("thing") == "cap" else set()
+    wanted = {name: value for name, value in looks_of(somebody).items() if name not in {*asked, *hidden}}
+    return sum(facts_read.get(name) == value for name, value in wanted.items()) / max(1, len(wanted))
 
 
 def _holds(name: str, wanted: str, facts_read: Mapping[str, Any]) -> bool:

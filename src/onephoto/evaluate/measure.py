@@ -8,14 +8,16 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from onephoto.evaluate.facts import looks_kept
 from onephoto.evaluate.metrics import assigned, likeness, told_apart
 from onephoto.evaluate.people import Sitter
 from onephoto.identity.faces import face_vectors
+from onephoto.world.people import Person
 
 NAN = float("nan")
 NOTHING: Mapping[str, Any] = {
     "faces": 0, "detect": 0.0, "distance": NAN, "to_second": NAN, "id": 0.0, "told_apart": NAN, "second_id": NAN,
-    "second_told": NAN, "similarity": NAN, "passes": False, "id_p": 0.0,
+    "second_told": NAN, "looks": NAN, "similarity": NAN, "passes": False, "id_p": 0.0,
 }  # fmt: skip
 """What is said of a picture that a method cannot make."""
 
@@ -37,6 +39,13 @@ class PromptJudge(Protocol):
         """Unit vectors (B, width)."""
 
 
+class FactReader(Protocol):
+    """Says what a picture shows."""
+
+    def read(self, images: Sequence[Image.Image]) -> Sequence[Mapping[str, Any]]:
+        """The facts of each picture, as `facts.record_of` has them."""
+
+
 class SecondJudge(Protocol):
     """Another network's opinion of faces; a method may learn from it too."""
 
@@ -53,35 +62,53 @@ class SecondJudge(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Judges:
-    """Who judges pictures: their prompts and, as a second opinion, their faces; None where nobody is at hand."""
+    """Who judges pictures: their prompts and, as a second opinion, their faces; who reads what they show of the world.
+    None where nobody is at hand.
+    """
 
     prompt: PromptJudge
     faces: SecondJudge | None = None
+    facts: FactReader | None = None
 
 
 def measured(
     images: Sequence[Image.Image], texts: Sequence[str], shown: Sequence[Sequence[Sitter]], judges: Judges, *,
-    everybody: Sequence[Sitter] = (), second: bool = True,
+    asked: Sequence[Mapping[str, str]] = (), everybody: Sequence[Sitter] = (), second: bool = True,
 ) -> list[dict[str, Any]]:  # fmt: skip
     """The numbers of pictures, fields of `rows.Row`: prompts in the judge's words, and who should be in each picture.
 
-    everybody: whom to tell the people of a picture from. second: whether the second opinion is asked at all; its
-    numbers are nan otherwise.
+    asked: the facts that each prompt asks for, which are nobody's looks. everybody: whom to tell the people of a
+    picture from. second: whether the second opinion is asked at all; its numbers are nan otherwise.
     """
     if not images:
         return []
     similarity = np.asarray(judges.prompt.prompt_similarity(images, texts), float).tolist()
     passes = np.asarray(judges.prompt.prompt_passes(images, texts), bool).tolist()
+    looks = _looks(images, shown, asked or [{}] * len(images), judges.facts)
     found = []
-    for image, fit, passed, sitters in zip(images, similarity, passes, shown, strict=True):
+    for image, fit, passed, sitters, kept in zip(images, similarity, passes, shown, looks, strict=True):
         others = [one for one in everybody if all(one is not sitter for sitter in sitters)]
         if sitters[0].is_thing:
             own = _of_thing(image, sitters[0], others, judges.prompt)
         else:
             own = _of_people(image, sitters, others)
             own |= _second_opinion(image, sitters, others, judges.faces if second else None)
-        found.append(own | {"similarity": fit, "passes": passed, "id_p": own["id"] if passed else 0.0})
+        found.append(own | {"similarity": fit, "passes": passed, "id_p": own["id"] if passed else 0.0, "looks": kept})
     return found
+
+
+def _looks(
+    images: Sequence[Image.Image], shown: Sequence[Sequence[Sitter]], asked: Sequence[Mapping[str, str]],
+    reader: FactReader | None,
+) -> list[float]:  # fmt: skip
+    """What is kept of the looks of each picture's person; nan of things and of several people, and without a reader."""
+    if reader is None:
+        return [NAN] * len(images)
+    alone = [sitters[0].person if len(sitters) == 1 else None for sitters in shown]
+    return [
+        looks_kept(whom, read, wanted) if isinstance(whom, Person) else NAN
+        for whom, read, wanted in zip(alone, reader.read(images), asked, strict=True)
+    ]
 
 
 def _of_people(image: Image.Image, shown: Sequence[Sitter], others: Sequence[Sitter]) -> dict[str, Any]:

@@ -26,9 +26,9 @@ class Row:
     faces by dlib's network, or Image, of whole pictures by the prompt's judge, for things, of which faces and detect
     say nothing. told_apart: which share of the other people of the comparison the face is farther from than from its
     own person, by their photos. second_id, second_told: ID and that share in the opinion of face_judge, nan where
-    nobody gave one. impossible: why the method
-    cannot make the picture, "" where it can. The rest repeats the row: learning, drawing and versions are JSON,
-    weights and judges are fingerprints.
+    nobody gave one. looks: which share of the person's sex, hair and beard can be read in the picture, nan where nobody
+    reads. impossible: why the method cannot make the picture, "" where it can. The rest repeats the row: learning,
+    drawing and versions are JSON, weights and judges are fingerprints.
     """
 
     method: str
@@ -57,6 +57,7 @@ class Row:
     told_apart: float = float("nan")
     second_id: float = float("nan")
     second_told: float = float("nan")
+    looks: float = float("nan")
     face_judge: str = ""
     impossible: str = ""
 

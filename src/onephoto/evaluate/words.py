@@ -38,6 +38,8 @@ DEFINITIONS = (
      "high the ID. Second told: the same in that judge's opinion"),
     ("second ID", "a second opinion on likeness: the cosine of vectors of the world's own face judge, which learned "
      "from people whom no other model saw; blank for Celeb Basis, which learns with that judge"),
+    ("looks", "share of the person's sex, hair colour, hair length and beard that the world's judge reads in the "
+     "picture, but for what the prompt changes or a cap hides; pictures of one person only"),
     ("Prompt", "how well picture and words fit, a cosine by the judge, with the class word in the name's place"),
     ("shown", "share of pictures that pass the threshold"),
     ("Detect", "share of people in the prompts whose face is found in the picture"),

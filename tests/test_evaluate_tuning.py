@@ -48,6 +48,15 @@ def test_settings_that_come_out_equal_are_tried_once() -> None:
     assert len(variants_to_try(Variant("sefi", "sefi", {"steps": 1, "learning_rate": 0.001}))) == 6
 
 
+def test_rates_can_be_scaled_by_given_factors_alone() -> None:
+    variant = Variant("sefi", "sefi", {"steps": 6, "learning_rate": 0.003})
+    tried = variants_to_try(variant, [1 / 3, 1.0, 3.0])
+    assert [one.learning["learning_rate"] for one in tried] == [0.003, 0.001, 0.009]
+    assert {one.learning["steps"] for one in tried} == {6}
+    with pytest.raises(SettingError, match="above 0"):
+        variants_to_try(variant, [0.0])
+
+
 def test_nothing_is_begun_that_would_not_end_in_time(tmp_path: Path) -> None:
     assert fits(tmp_path, 0)
     spend(tmp_path, "a", 100)

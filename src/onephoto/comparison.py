@@ -116,13 +116,16 @@ def weights_digest(backbone: Backbone) -> str:
 
 
 def tuning_plan(
-    backbone: Backbone, method: str, *, settings: DrawSettings, judge: str = "", faces: str = "", **fields: Any
+    backbone: Backbone, method: str, *, settings: DrawSettings, rates: Sequence[float] = (), judge: str = "",
+    faces: str = "", **fields: Any,
 ) -> Plan:  # fmt: skip
-    """A plan of one method about its settings for this model; arguments as in `compare_plan`."""
+    """A plan of one method about its settings for this model, with rates scaled by `rates`, if any, or by the usual
+    grid; other arguments as in `compare_plan`.
+    """
     whole = compare_plan(backbone, [method], settings=settings, judge=judge, faces=faces, **fields)
     # Numbers of variants are compared, so all must be of these people and prompts.
     study = f"tuning of {method}: people {whole.people}, {len(whole.items())} prompts"
-    return replace(whole, variants=variants_to_try(whole.variants[1]), attention_people=0, study=study)
+    return replace(whole, variants=variants_to_try(whole.variants[1], rates), attention_people=0, study=study)
 
 
 def impossible(variant: Variant, count: int, subject: str) -> str:

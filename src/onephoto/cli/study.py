@@ -57,6 +57,10 @@ def tune(
     people: Annotated[int, typer.Option(help="How many people.")] = 4,
     first: Annotated[int, typer.Option(help="Seed of the first person.")] = 90_000,
     prompts: Annotated[int, typer.Option(help="Prompts in all, from the three sets about a person in turn.")] = 10,
+    rate: Annotated[
+        list[float] | None,
+        typer.Option(help="A factor on the learning rates to try; may be repeated. The usual grid unless given."),
+    ] = None,
     minutes: Annotated[float, typer.Option(help="Nothing is begun that would not end within these.")] = 30.0,
     model: Model = "mini",
     steps: Steps = 25,
@@ -78,8 +82,8 @@ def tune(
 
     backbone, judges = opened(model, device, dtype)
     plan = comparison.tuning_plan(
-        backbone, method, settings=DrawSettings(steps=steps, guidance=guidance, perturbed=perturb), **names_of(judges),
-        people=tuple(range(first, first + people)), prompts_total=prompts, seed=seed, **asked(),
+        backbone, method, settings=DrawSettings(steps=steps, guidance=guidance, perturbed=perturb), rates=rate or (),
+        **names_of(judges), people=tuple(range(first, first + people)), prompts_total=prompts, seed=seed, **asked(),
     )  # fmt: skip
     take_up(plan, out)
     known = seconds_spent(out)

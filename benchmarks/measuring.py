@@ -15,6 +15,7 @@ import typer
 from full_size import Precision, Shape, full_size
 
 from onephoto.backbone.load import Backbone, load_backbone
+from onephoto.backbone.memory import keep_freed_memory
 
 GIGA = 1e9
 
@@ -50,7 +51,11 @@ class Timing:
 
 
 def model_named(name: str, *, device: str, dtype: torch.dtype) -> Backbone:
-    """One of the shapes of `full_size.py` with random weights, or what `load_backbone` takes."""
+    """One of the shapes of `full_size.py` with random weights, or what `load_backbone` takes; on a CPU freed memory is
+    kept, as the command line does.
+    """
+    if device == "cpu":
+        keep_freed_memory()
     if name not in list(Shape):
         return load_backbone(name, device=device, dtype=dtype, offline=True)
     return full_size(Shape(name), dtype, device)

@@ -250,8 +250,11 @@ def loaded(model: str, device: str, dtype: str) -> "Backbone":
 
     quiet()
     from onephoto.backbone.load import fast_dtype, load_backbone
+    from onephoto.backbone.memory import keep_freed_memory
 
     device = present(device)
+    if device == "cpu":
+        keep_freed_memory()
     precisions = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
     if dtype != "auto" and dtype not in precisions:
         raise SettingError(f"--dtype {dtype} is not one of {', '.join(precisions)}, auto")

@@ -37,6 +37,7 @@ from onephoto.evaluate.report import (
 from onephoto.evaluate.rows import Cost, Row, load_rows, write_table
 from onephoto.evaluate.words import notes_of
 from onephoto.generate.draw import DrawSettings
+from onephoto.generate.refine import Faces
 from onephoto.identity.file import IdentityFile
 from onephoto.methods import get_method, method_names
 from onephoto.world.people import person
@@ -258,7 +259,7 @@ def test_a_method_that_can_draw_nothing_has_no_numbers_and_costs_nobody_any(
 
 def test_another_comparison_is_refused_and_a_larger_one_goes_on(tmp_path: Path, sitters: dict[int, Sitter]) -> None:
     rows_of(tmp_path, Studio(sitters))
-    for other in ({"seed": 1}, {"weights": "other"}, {"drawing": {"steps": 3}}):
+    for other in ({"seed": 1}, {"weights": "other"}, {"drawing": {"steps": 3}}, {"refining": {"strength": 0.5}}):
         with pytest.raises(SettingError, match=next(iter(other))):
             rows_of(tmp_path, Studio(sitters), replace(PLAN, **other))
     other = replace(PLAN, variants=(replace(COPIED, learning={"steps": 3}),))
@@ -359,6 +360,29 @@ def test_both_methods_learn_and_draw_through_the_product(tmp_path: Path, sitters
     assert recipe["settings"]["steps"] == 1 and recipe["seed"] == 0 and rows[1].model == "tiny-sd1"
     assert len(list((tmp_path / "pictures").rglob("*.png"))) == 3
     assert len(list((tmp_path / "attention").glob("*.npz"))) == 3
+
+
+def test_small_faces_are_drawn_again_where_asked_but_never_of_things(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, sitters: dict[int, Sitter]
+) -> None:
+    asked: list[Faces | None] = []
+
+    def generate(backbone, texts, identities, *, seeds, settings, faces):
+        asked.append(faces)
+        return [Image.new("RGB", (48, 48))] * len(texts)
+
+    monkeypatch.setattr(comparison, "generate", generate)
+    backbone, given = (
+        tiny_backbone("sd1"),
+        {"settings": DrawSettings(steps=1), "people": (90_000,), "attention_people": 0},
+    )
+    plan = comparison.compare_plan(backbone, (), refining=Faces(strength=0.3), sets=("scene",), prompts_each=1, **given)
+    (rows,) = comparison.compare(backbone, plan, tmp_path, sitters=sitters, judges=JUDGES)
+    assert asked == [Faces(strength=0.3)] and json.loads(rows[0].drawing)["refining"]["strength"] == 0.3
+    assert comparison.compare_plan(backbone, (), refining=Faces(), sets=("object",), **given).refining is None
+    plain = comparison.compare_plan(backbone, (), sets=("scene",), prompts_each=1, **given)
+    list(comparison.compare(backbone, plain, tmp_path / "plain", sitters=sitters, judges=JUDGES))
+    assert asked[1:] == [None]
 
 
 def test_weights_are_told_apart() -> None:

@@ -20,7 +20,9 @@ from onephoto.cli.demo import portrait
 from onephoto.errors import SettingError
 from onephoto.generate import refine
 from onephoto.generate.draw import DrawSettings
+from onephoto.generate.redraw import holding, image_to_image, redrawn
 from onephoto.generate.refine import Faces, face_text, pasted, soft_mask
+from onephoto.generate.samplers import sampler as sampler_of
 from onephoto.generate.save import read_settings
 from onephoto.identity.faces import Face
 from onephoto.identity.photo import around, inside
@@ -79,6 +81,37 @@ def test_a_face_is_drawn_as_its_person_by_its_seed_and_strength(monkeypatch: pyt
 
     variants = [again(), again("a photo of person"), again(seed=1), again(strength=0.9)]
     assert all(not np.array_equal(a, b) for number, a in enumerate(variants) for b in variants[:number])
+
+
+@pytest.mark.parametrize("sampler", ["ddim", "euler-a", "dpm++", "heun", "pndm", "unipc", "lcm"])
+def test_what_is_held_is_drawn_as_it_was(sampler: str) -> None:
+    backbone = tiny_backbone()
+    image = Image.fromarray(np.random.default_rng(0).integers(0, 255, (48, 48, 3), np.uint8))
+    pipe = image_to_image(backbone.pipeline)
+    latents = backbone.encode_image(pipe.image_processor.preprocess(image), mean=True)
+    left = torch.zeros(latents.shape[2:])
+    left[:, : left.shape[1] // 2] = 1
+
+    def again(new: torch.Tensor) -> torch.Tensor:
+        seen: list[torch.Tensor] = []
+        hold = holding(latents, new, 0)
+
+        def after(pipe: Any, step: int, timestep: Any, tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+            changed = hold(pipe, step, timestep, tensors)
+            seen.append(changed["latents"])
+            return changed
+
+        with sampler_of(pipe, sampler):
+            redrawn(
+                pipe, image, {"prompt": "a photo"}, side=48, strength=0.5, steps=6, guidance=2.0, seed=0,
+                after_step=after,
+            )  # fmt: skip
+        assert len(seen) >= 3 and not torch.equal(seen[0][..., -1], latents[..., -1])
+        return seen[-1]
+
+    half = again(left)
+    assert torch.equal(half[..., -1], latents[..., -1]) and not torch.allclose(half[..., 0], latents[..., 0])
+    assert torch.equal(again(torch.zeros_like(left)), latents)
 
 
 def test_large_faces_and_pictures_without_one_stay_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -154,7 +187,7 @@ def test_the_command(tmp_path: Path) -> None:
     words = [str(tmp_path / word) if word in ("alice.safetensors", "model") else word for word in words]
     result = CliRunner().invoke(app, [*words, "--out", str(tmp_path)], catch_exceptions=False)
     assert result.exit_code == 0, result.output
-    assert read_settings(tmp_path / "alice-seed0.png")["refined_faces"] == {"strength": 0.4, "largest": 0.4}
+    assert read_settings(tmp_path / "alice-seed0.png")["refined_faces"] == {"strength": 0.5, "largest": 0.4}
 
 
 def test_faces_are_refined_on_embedded_models_unless_told_otherwise() -> None:

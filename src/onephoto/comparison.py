@@ -23,6 +23,7 @@ from onephoto.evaluate.studies import Study, tokens_kept, with_class_word
 from onephoto.evaluate.tuning import variants_to_try
 from onephoto.generate.attend import Attended
 from onephoto.generate.draw import DrawSettings, as_drawn
+from onephoto.generate.refine import Faces
 from onephoto.identity.file import IdentityFile
 from onephoto.identity.subjects import is_person
 from onephoto.methods import get_method
@@ -38,22 +39,24 @@ DLIB = "dlib"
 
 
 def compare_plan(
-    backbone: Backbone, methods: Sequence[str], *, settings: DrawSettings, judge: str = "", faces: str = "",
-    **fields: Any,
+    backbone: Backbone, methods: Sequence[str], *, settings: DrawSettings, refining: Faces | None = None,
+    judge: str = "", faces: str = "", **fields: Any,
 ) -> Plan:  # fmt: skip
     """A plan of methods with their settings for this model (evaluate/learning.toml), the base first.
 
     A method may be named with a preset of it, as in "sefi:fast".
 
-    judge, faces: what tells the judges from others; a method that learns from a face does so with the latter, with
-    dlib's without one. fields: of `evaluate.plan.Plan`.
+    refining: how small faces of people are drawn again. judge, faces: what tells the judges from others; a method
+    that learns from a face does so with the latter, with dlib's without one. fields: of `evaluate.plan.Plan`.
     """
     learners = tuple(_learner(backbone.model_id, *name.split(":", 1), faces=faces) for name in methods)
     if OBJECT in fields.get("sets", ()):
+        refining = None
         fields.setdefault("attention_prompt", THING_LOOKED_AT)
     return Plan(
-        variants=(Variant(BASE, BASE), *learners), judge=judge, faces=faces, **_drawn_by(backbone, settings), **fields
-    )
+        variants=(Variant(BASE, BASE), *learners), judge=judge, faces=faces,
+        refining=None if refining is None else asdict(refining), **_drawn_by(backbone, settings), **fields,
+    )  # fmt: skip
 
 
 def _learner(model: str, method: str, preset: str = "default", *, faces: str) -> Variant:
@@ -187,12 +190,15 @@ def compare(
 
 def _painter(backbone: Backbone, plan: Plan) -> Painter:
     """Draws as the plan says, so many at once as have BATCH_PIXELS."""
-    settings = DrawSettings(**plan.drawing)
+    settings, faces = DrawSettings(**plan.drawing), None if plan.refining is None else Faces(**plan.refining)
     batch = max(1, BATCH_PIXELS // (settings.size or backbone.image_size) ** 2)
 
     def paint(texts: Sequence[str], identities: Sequence[IdentityFile], seeds: Sequence[int]) -> list[Image.Image]:
         parts = [slice(start, start + batch) for start in range(0, len(texts), batch)]
-        drawn = [generate(backbone, texts[part], identities, seeds=seeds[part], settings=settings) for part in parts]
+        drawn = (
+            generate(backbone, texts[part], identities, seeds=seeds[part], settings=settings, faces=faces)
+            for part in parts
+        )
         return list(itertools.chain.from_iterable(drawn))
 
     return paint

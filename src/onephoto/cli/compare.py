@@ -58,6 +58,9 @@ def compare(
     steps: Steps = 25,
     guidance: Guidance = 5.0,
     perturb: Perturbed = None,
+    refine_faces: Annotated[
+        bool, typer.Option("--refine-faces", help="Draw small faces again, as generate does; takes twice as long.")
+    ] = False,
     seed: int = 0,
     device: Device = "auto",
     dtype: Precision = "float32",
@@ -68,13 +71,15 @@ def compare(
         from onephoto import comparison
         from onephoto.evaluate.prompt_sets import USUAL
         from onephoto.generate.draw import DrawSettings
+        from onephoto.generate.refine import Faces
         from onephoto.methods import method_names
 
         words = words or words_of(model)
         backbone, judges = opened(model, device, dtype, words=words, clip=clip)
         plan = comparison.compare_plan(
             backbone, (method or method_names())[: QUICK_METHODS if quick else None],
-            settings=DrawSettings(steps=steps, guidance=guidance, perturbed=perturb), **names_of(judges), words=words,
+            settings=DrawSettings(steps=steps, guidance=guidance, perturbed=perturb),
+            refining=Faces() if refine_faces else None, **names_of(judges), words=words,
             people=tuple(range(first, first + (QUICK_PEOPLE if quick else people))),
             sets=tuple(prompt_set or USUAL), prompts_each=prompts,
             prompts_total=QUICK_PROMPTS if quick else None, seed=seed, **asked(),

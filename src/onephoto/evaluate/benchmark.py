@@ -132,10 +132,15 @@ def _row(
     return Row(
         method=variant.name, person=person, second_person=shown[1] if len(shown) > 1 else None, set=item.set,
         number=item.number, prompt=item.prompt.text, seed=item.seed, subject=plan.subject_of(person), model=plan.model,
-        weights=plan.weights, drawing=plain_json(plan.drawing), judge=plan.judge, face_judge=plan.faces,
+        weights=plan.weights, drawing=plain_json(_drawing(plan)), judge=plan.judge, face_judge=plan.faces,
         versions=plain_json(plan.versions), learning=_recipe(variant, learned),
         likeness=IMAGE if plan.of_things else ID, **numbers,
     )  # fmt: skip
+
+
+def _drawing(plan: Plan) -> dict[str, Any]:
+    """How pictures are drawn, and small faces again."""
+    return dict(plan.drawing) | ({} if plan.refining is None else {"refining": dict(plan.refining)})
 
 
 def _identity(folder: Path, plan: Plan, sitter: Sitter, variant: Variant, tools: Tools) -> IdentityFile:

@@ -65,9 +65,10 @@ class Plan:
 
     variants and people (by seed); sets of prompts in `words`, the first prompts_each of each, prompts_total in all if
     given, taken from the sets in turn; seed of learning and of the first picture; the class word; for how many people
-    and under which prompt attention is looked at. model, weights, drawing, judge, faces (the judge of the second
-    opinion) and versions say what drew and judged, study, command and date what was asked for and when. The set of
-    objects is drawn of things, each by its kind's word, and goes with no other set.
+    and under which prompt attention is looked at. model, weights, drawing, refining (how small faces are drawn again,
+    None where they are not), judge, faces (the judge of the second opinion) and versions say what drew and judged,
+    study, command and date what was asked for and when. The set of objects is drawn of things, each by its kind's word,
+    and goes with no other set.
     """
 
     variants: tuple[Variant, ...]
@@ -83,6 +84,7 @@ class Plan:
     model: str = ""
     weights: str = ""
     drawing: Mapping[str, Any] = field(default_factory=dict)
+    refining: Mapping[str, Any] | None = None
     judge: str = ""
     faces: str = ""
     versions: Mapping[str, str] = field(default_factory=dict)
@@ -128,6 +130,7 @@ class Plan:
             "model": self.model, "weights": self.weights, "drawing": dict(self.drawing), "seed": self.seed,
             "study": self.study, "subject": "thing" if self.of_things else self.subject, "prompts": self._prompts(),
             "attention prompt": self.attention_prompt.text,
+            "refining": None if self.refining is None else dict(self.refining),
             "order of people": list(self.people) if any(item.prompt.people > 1 for item in self.items()) else None,
         }  # fmt: skip
 
@@ -141,7 +144,8 @@ def take_up(plan: Plan, folder: Path) -> None:
     """Begin a folder or go on in it; raises SettingError when it holds another comparison's pictures."""
     record = recorded(folder)
     fixed = json.loads(json.dumps(plan.fixed()))
-    changed = [name for name, value in record.get("fixed", fixed).items() if value != fixed.get(name)]
+    begun = record.get("fixed", fixed)
+    changed = [name for name in begun | fixed if begun.get(name) != fixed.get(name)]
     known = record.get("variants", {})
     mine = json.loads(json.dumps({variant.name: asdict(variant) for variant in plan.variants}))
     changed += [name for name, variant in mine.items() if known.get(name, variant) != variant]

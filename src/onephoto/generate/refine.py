@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -15,7 +16,7 @@ from onephoto.core.regions import Place, meets
 from onephoto.core.tokens import TokenTable
 from onephoto.errors import SettingError
 from onephoto.generate.draw import DrawSettings, draw, drawing
-from onephoto.generate.redraw import image_to_image, redrawn
+from onephoto.generate.redraw import holding, image_to_image, redrawn
 from onephoto.identity.faces import detect_faces
 from onephoto.identity.photo import around, cut, inside
 
@@ -30,7 +31,7 @@ class Faces:
     sides of what the model draws, that counts as small; larger ones had pixels enough the first time.
     """
 
-    strength: float = 0.4
+    strength: float = 0.5
     largest: float = 0.4
 
     def __post_init__(self) -> None:
@@ -111,14 +112,19 @@ def _redrawn(
     backbone: Backbone, small: Image.Image, text: str, tables: Mapping[str, TokenTable], *, classes: Mapping[str, str],
     seed: int, settings: DrawSettings, strength: float,
 ) -> Image.Image:  # fmt: skip
-    """The cut enlarged to the model's own side and drawn again from `strength` of the way to noise."""
+    """The cut enlarged to the model's own side and drawn again from `strength` of the way to noise, but for what lies
+    away from the face.
+    """
     pipe = image_to_image(backbone.pipeline)
+    enlarged = small.resize((backbone.image_size,) * 2, Image.Resampling.LANCZOS)
+    latents = backbone.encode_image(pipe.image_processor.preprocess(enlarged), mean=True)
+    new = torch.from_numpy(soft_mask(*latents.shape[2:]))
     whole = {name: table for name, table in tables.items() if name in names_in(text)}
     with drawing(backbone, whole, classes, settings, pipe=pipe) as people:
         prompt = people.prompt(text, settings.negative_prompt or None, clip_skip=settings.clip_skip)
         return redrawn(
             pipe, small, prompt, side=backbone.image_size, strength=strength, steps=settings.steps,
-            guidance=settings.guidance, seed=seed,
+            guidance=settings.guidance, seed=seed, after_step=holding(latents, new, seed),
         )  # fmt: skip
 
 

@@ -73,8 +73,8 @@ def test_a_face_is_drawn_as_its_person_by_its_seed_and_strength(monkeypatch: pyt
     tables, classes = api.tables_of(backbone, identities)
 
     def again(text: str = TEXT, seed: int = 0, **options: float) -> np.ndarray:
-        made = refine.refined(
-            backbone, image, text, tables, classes=classes, seed=seed, settings=DrawSettings(steps=5, size=48),
+        (made,) = refine.refined(
+            backbone, [image], [text], tables, classes=classes, seeds=[seed], settings=DrawSettings(steps=5, size=48),
             faces=Faces(**options),
         )  # fmt: skip
         return np.asarray(made)[square()]
@@ -94,7 +94,7 @@ def test_what_is_held_is_drawn_as_it_was(sampler: str) -> None:
 
     def again(new: torch.Tensor) -> torch.Tensor:
         seen: list[torch.Tensor] = []
-        hold = holding(latents, new, 0)
+        hold = holding(latents, new, [0])
 
         def after(pipe: Any, step: int, timestep: Any, tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
             changed = hold(pipe, step, timestep, tensors)
@@ -103,7 +103,7 @@ def test_what_is_held_is_drawn_as_it_was(sampler: str) -> None:
 
         with sampler_of(pipe, sampler):
             redrawn(
-                pipe, image, {"prompt": "a photo"}, side=48, strength=0.5, steps=6, guidance=2.0, seed=0,
+                pipe, [image], {"prompt": ["a photo"]}, side=48, strength=0.5, steps=6, guidance=2.0, seeds=[0],
                 after_step=after,
             )  # fmt: skip
         assert len(seen) >= 3 and not torch.equal(seen[0][..., -1], latents[..., -1])
@@ -112,6 +112,25 @@ def test_what_is_held_is_drawn_as_it_was(sampler: str) -> None:
     half = again(left)
     assert torch.equal(half[..., -1], latents[..., -1]) and not torch.allclose(half[..., 0], latents[..., 0])
     assert torch.equal(again(torch.zeros_like(left)), latents)
+
+
+def test_faces_of_several_pictures_are_drawn_together_as_each_alone(
+    backbone: Backbone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found(monkeypatch, BOX, (4, 4, 10, 10))
+    rng = np.random.default_rng(0)
+    images = [Image.fromarray(rng.integers(0, 255, (48, 48, 3), np.uint8)) for _ in range(3)]
+    texts, seeds = ["a photo of <alice>", "a photo of person", "<alice> in oil"], [0, 1, 2]
+    tables, classes = api.tables_of(backbone, [somebody(backbone.pipeline)])
+
+    def again(*places: int) -> np.ndarray:
+        images_, texts_, seeds_ = ([one[place] for place in places] for one in (images, texts, seeds))
+        made = refine.refined(backbone, images_, texts_, tables, classes=classes, seeds=seeds_, settings=SETTINGS)
+        return np.stack([np.asarray(one, int) for one in made])
+
+    together, alone = again(0, 1, 2), np.concatenate([again(place) for place in range(3)])
+    assert abs(together - alone).max() <= 2
+    assert all(abs(together[place] - np.asarray(images[place], int)).max() > 5 for place in range(3))
 
 
 def test_large_faces_and_pictures_without_one_stay_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -171,8 +190,8 @@ def test_a_small_face_is_found_where_it_is() -> None:
     picture = Image.new("RGB", (400, 400), "grey")
     with Image.open(portrait()) as photo:
         picture.paste(photo.convert("RGB").resize((200, 200)), (180, 40))
-    again = refine.refined(
-        tiny_backbone(), picture, "a photo of person", {}, classes={}, seed=0, settings=SETTINGS,
+    (again,) = refine.refined(
+        tiny_backbone(), [picture], ["a photo of person"], {}, classes={}, seeds=[0], settings=SETTINGS,
         faces=Faces(largest=10),
     )  # fmt: skip
     changed = abs(np.asarray(again, int) - np.asarray(picture, int)).max(-1)

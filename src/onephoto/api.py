@@ -353,7 +353,9 @@ def look(
         seen = attend(backbone, text, tables, classes=classes, seed=seed, settings=settings)
         if faces is None:
             return seen
-        image = refined(backbone, seen.image, text, tables, classes=classes, seed=seed, settings=settings, faces=faces)
+        (image,) = refined(
+            backbone, [seen.image], [text], tables, classes=classes, seeds=[seed], settings=settings, faces=faces
+        )
         return replace(seen, image=image)
 
 

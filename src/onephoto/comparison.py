@@ -22,7 +22,7 @@ from onephoto.evaluate.rows import CLASS_NOTE, Row
 from onephoto.evaluate.studies import Study, tokens_kept, with_class_word
 from onephoto.evaluate.tuning import variants_to_try
 from onephoto.generate.attend import Attended
-from onephoto.generate.draw import DrawSettings, as_drawn
+from onephoto.generate.draw import DrawSettings, as_drawn, batches
 from onephoto.generate.refine import Faces
 from onephoto.identity.file import IdentityFile
 from onephoto.identity.subjects import is_person
@@ -32,8 +32,6 @@ from onephoto.world.prompts import Prompt
 
 CLASS_PICTURES = "class-pictures.safetensors"
 THING_LOOKED_AT = Prompt("a photo of {} at the beach")
-BATCH_PIXELS = 512**2
-"""Small pictures are drawn together, which is faster; one of this size keeps a machine busy by itself."""
 DLIB = "dlib"
 """What the network of `identity.faces` is called among those that a method may learn with."""
 
@@ -189,15 +187,13 @@ def compare(
 
 
 def _painter(backbone: Backbone, plan: Plan) -> Painter:
-    """Draws as the plan says, so many at once as have BATCH_PIXELS."""
+    """Draws as the plan says, small pictures together."""
     settings, faces = DrawSettings(**plan.drawing), None if plan.refining is None else Faces(**plan.refining)
-    batch = max(1, BATCH_PIXELS // (settings.size or backbone.image_size) ** 2)
 
     def paint(texts: Sequence[str], identities: Sequence[IdentityFile], seeds: Sequence[int]) -> list[Image.Image]:
-        parts = [slice(start, start + batch) for start in range(0, len(texts), batch)]
         drawn = (
             generate(backbone, texts[part], identities, seeds=seeds[part], settings=settings, faces=faces)
-            for part in parts
+            for part in batches(len(texts), settings.size or backbone.image_size)
         )
         return list(itertools.chain.from_iterable(drawn))
 

@@ -8,17 +8,21 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
+from torch import Tensor
 
 from onephoto.backbone.load import EMBEDDED, Backbone
 from onephoto.backbone.perturbed import perturbed_guidance
 from onephoto.backbone.places import Region, places_of
 from onephoto.backbone.use import People, use
+from onephoto.core.regions import Place
 from onephoto.core.tokens import TokenTable
 from onephoto.errors import ModelError, SettingError
 from onephoto.generate.samplers import sampler
 
 SMALL = 16
 """Side of the embedded models' latent pictures."""
+BATCH_PIXELS = 512**2
+"""Small pictures are drawn together, which is faster; one of this size keeps a machine busy by itself."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,13 +70,20 @@ def draw(
     if len(texts) not in (1, len(seeds)):
         raise SettingError(f"{len(texts)} prompts for {len(seeds)} seeds; give one for all, or one for each")
     with drawing(backbone, tables, classes, settings) as people:
-        prompts = [
-            people.prompt(one, settings.negative_prompt or None, clip_skip=settings.clip_skip, regions=places)
-            for one in texts
-        ]
-        prompt = {name: torch.cat([own[name] for own in prompts]) for name in prompts[0]}
+        prompt = prompt_arguments(people, texts, settings, places)
         arguments = call_arguments(backbone, settings, seeds, prompts=len(texts))
         return pictures(backbone.pipeline, **prompt, **arguments)
+
+
+def prompt_arguments(
+    people: People, texts: Sequence[str], settings: DrawSettings, places: Mapping[str, Place] | None = None
+) -> dict[str, Tensor]:
+    """What a pipeline's call takes for these prompts and the settings' negative one, a row for each."""
+    prompts = [
+        people.prompt(one, settings.negative_prompt or None, clip_skip=settings.clip_skip, regions=places)
+        for one in texts
+    ]
+    return {name: torch.cat([own[name] for own in prompts]) for name in prompts[0]}
 
 
 @contextmanager
@@ -90,6 +101,12 @@ def drawing(
         guided(backbone, settings),
     ):
         yield people
+
+
+def batches(count: int, side: int) -> list[slice]:
+    """Pictures, by number, that are drawn together: so many at once as have BATCH_PIXELS, or one."""
+    batch = max(1, BATCH_PIXELS // side**2)
+    return [slice(start, start + batch) for start in range(0, count, batch)]
 
 
 def guided(backbone: Backbone, settings: DrawSettings) -> AbstractContextManager[None]:

@@ -2,7 +2,7 @@
 
 import inspect
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -10,7 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 from onephoto.backbone.load import Backbone
-from onephoto.generate.draw import pictures
+from onephoto.generate.draw import batches, pictures
 
 AfterStep = Callable[[Any, int, Any, dict[str, Tensor]], dict[str, Tensor]]
 """Called by a pipeline after each step with itself, the step, its timestep and tensors by name; gives these changed."""
@@ -24,38 +24,38 @@ def redrawings(backbone: Backbone, photo: Image.Image, prompt: str, *, count: in
 
     Raises ModelError where the model's numbers overflow, as float16's may.
     """
-    pipe, photo, asked = image_to_image(backbone.pipeline), photo.convert("RGB"), {"prompt": prompt}
-    return [
-        redrawn(
-            pipe, photo, asked, side=backbone.image_size, strength=STRENGTH, steps=STEPS,
-            guidance=GUIDANCE, seed=seed + number,
+    pipe, photos, side = image_to_image(backbone.pipeline), [photo.convert("RGB")] * count, backbone.image_size
+    seeds, made = range(seed, seed + count), []
+    for part in batches(count, side):
+        asked = {"prompt": [prompt] * len(photos[part])}
+        made += redrawn(
+            pipe, photos[part], asked, side=side, strength=STRENGTH, steps=STEPS, guidance=GUIDANCE, seeds=seeds[part]
         )
-        for number in range(count)
-    ]  # fmt: skip
+    return made
 
 
 def redrawn(
-    pipe: Any, image: Image.Image, prompt: Mapping[str, Any], *, side: int, strength: float, steps: int,
-    guidance: float, seed: int, after_step: AfterStep | None = None,
-) -> Image.Image:  # fmt: skip
-    """A square picture at `side` pixels, drawn again from `strength` of the way to noise by an image-to-image pipeline,
-    whose arguments for the prompt are given; after_step changes the latents after each step.
+    pipe: Any, images: Sequence[Image.Image], prompt: Mapping[str, Any], *, side: int, strength: float, steps: int,
+    guidance: float, seeds: Sequence[int], after_step: AfterStep | None = None,
+) -> list[Image.Image]:  # fmt: skip
+    """Square pictures at `side` pixels, drawn again together from `strength` of the way to noise by an image-to-image
+    pipeline, whose arguments for their prompts are given; after_step changes the latents after each step.
     """
     return pictures(
-        pipe, **prompt, image=image.resize((side, side), Image.Resampling.LANCZOS), strength=strength,
+        pipe, **prompt, image=[image.resize((side, side), Image.Resampling.LANCZOS) for image in images],
         # At least one step is taken, however few there are.
-        num_inference_steps=max(steps, math.ceil(1 / strength)), guidance_scale=guidance,
-        generator=torch.Generator().manual_seed(seed), callback_on_step_end=after_step,
-    )[0]  # fmt: skip
+        strength=strength, num_inference_steps=max(steps, math.ceil(1 / strength)), guidance_scale=guidance,
+        generator=[torch.Generator().manual_seed(seed) for seed in seeds], callback_on_step_end=after_step,
+    )  # fmt: skip
 
 
-def holding(latents: Tensor, new: Tensor, seed: int) -> AfterStep:
-    """Draws anew only where `new` (h, w), 0 to 1, says so: after each step all else is what a picture's latents
-    (1, c, h, w) are at that noise, so that what is new goes with what is around it (Blended Latent Diffusion,
+def holding(latents: Tensor, new: Tensor, seeds: Sequence[int]) -> AfterStep:
+    """Draws anew only where `new` (h, w), 0 to 1, says so: after each step all else is what the pictures' latents
+    (B, c, h, w) are at that noise, so that what is new goes with what is around it (Blended Latent Diffusion,
     Avrahami 2023).
     """
-    noise = torch.randn(latents.shape, generator=torch.Generator().manual_seed(seed)).to(latents)
-    new = new.to(latents)
+    own = [torch.randn(latents.shape[1:], generator=torch.Generator().manual_seed(seed)) for seed in seeds]
+    noise, new = torch.stack(own).to(latents), new.to(latents)
 
     def hold(pipe: Any, _step: int, timestep: Any, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
         times = pipe.scheduler.timesteps

@@ -15,7 +15,7 @@ from onephoto.backbone.prompts import PSEUDO_WORD, names_in
 from onephoto.core.regions import Place, meets
 from onephoto.core.tokens import TokenTable
 from onephoto.errors import SettingError
-from onephoto.generate.draw import DrawSettings, draw, drawing
+from onephoto.generate.draw import DrawSettings, batches, draw, drawing, prompt_arguments
 from onephoto.generate.redraw import holding, image_to_image, redrawn
 from onephoto.identity.faces import detect_faces
 from onephoto.identity.photo import around, cut, inside
@@ -49,37 +49,58 @@ def draw_refined(
     if faces is None:
         return images
     texts = [text] * len(seeds) if isinstance(text, str) else text
-    return [
-        refined(
-            backbone, image, said, tables, classes=classes, seed=seed, settings=settings, regions=regions, faces=faces
-        )
-        for image, said, seed in zip(images, texts, seeds, strict=True)
-    ]  # fmt: skip
+    return refined(
+        backbone, images, texts, tables, classes=classes, seeds=seeds, settings=settings, regions=regions, faces=faces
+    )
 
 
 def refined(
-    backbone: Backbone, image: Image.Image, text: str, tables: Mapping[str, TokenTable], *, classes: Mapping[str, str],
-    seed: int, settings: DrawSettings, regions: Mapping[str, Region] | None = None, faces: Faces | None = None,
-) -> Image.Image:  # fmt: skip
-    """A picture of this prompt with its small faces drawn again; outside the squares around them no pixel changes.
+    backbone: Backbone, images: Sequence[Image.Image], texts: Sequence[str], tables: Mapping[str, TokenTable], *,
+    classes: Mapping[str, str], seeds: Sequence[int], settings: DrawSettings,
+    regions: Mapping[str, Region] | None = None, faces: Faces | None = None,
+) -> list[Image.Image]:  # fmt: skip
+    """Pictures of these prompts with their small faces drawn again, one of each picture at a time and together;
+    outside the squares around them no pixel changes.
 
     Each face is drawn by the prompt itself, with nobody else named in it (see `face_text`); a face of which that cannot
     be known is left as it is. Raises PhotoError where there is no face detector.
     """
-    faces = faces or Faces()
-    places = places_of(regions or {}, image.size)
+    images, faces = list(images), faces or Faces()
+    waiting = [
+        small_faces(backbone, image, text, classes=classes, seed=seed, regions=regions, largest=faces.largest)
+        for image, text, seed in zip(images, texts, seeds, strict=True)
+    ]
+    while any(waiting):
+        turn = {place: own.pop(0) for place, own in enumerate(waiting) if own}
+        cuts = [cut(images[place], face.square) for place, face in turn.items()]
+        drawn = _redrawn(
+            backbone, cuts, list(turn.values()), tables, classes=classes, settings=settings, strength=faces.strength
+        )
+        for (place, face), small, new in zip(turn.items(), cuts, drawn, strict=True):
+            images[place] = pasted(images[place], new.resize(small.size, Image.Resampling.LANCZOS), face.square)
+    return images
+
+
+@dataclass(frozen=True)
+class SmallFace:
+    """A face to be drawn again: the square around it, the prompt for it, and the seed of its noise."""
+
+    square: Square
+    text: str
+    seed: int
+
+
+def small_faces(
+    backbone: Backbone, image: Image.Image, text: str, *, classes: Mapping[str, str], seed: int,
+    regions: Mapping[str, Region] | None, largest: float,
+) -> list[SmallFace]:  # fmt: skip
+    """The small faces of a picture whose prompts are known, the surest first."""
+    places, found = places_of(regions or {}, image.size), []
     for number, face in enumerate(detect_faces(image)):
         words = face_text(text, classes, places, _middle(face.box, image.size))
-        if words is None or face.box[3] - face.box[1] > faces.largest * backbone.image_size:
-            continue
-        square = inside(around(face.box), image.size)
-        small = cut(image, square)
-        drawn = _redrawn(
-            backbone, small, words, tables, classes=classes, seed=seed + number, settings=settings,
-            strength=faces.strength,
-        )  # fmt: skip
-        image = pasted(image, drawn.resize(small.size, Image.Resampling.LANCZOS), square)
-    return image
+        if words is not None and face.box[3] - face.box[1] <= largest * backbone.image_size:
+            found.append(SmallFace(inside(around(face.box), image.size), words, seed + number))
+    return found
 
 
 def face_text(
@@ -109,23 +130,27 @@ def _middle(box: Square, size: tuple[int, int]) -> tuple[float, float]:
 
 
 def _redrawn(
-    backbone: Backbone, small: Image.Image, text: str, tables: Mapping[str, TokenTable], *, classes: Mapping[str, str],
-    seed: int, settings: DrawSettings, strength: float,
-) -> Image.Image:  # fmt: skip
-    """The cut enlarged to the model's own side and drawn again from `strength` of the way to noise, but for what lies
-    away from the face.
+    backbone: Backbone, cuts: Sequence[Image.Image], found: Sequence[SmallFace], tables: Mapping[str, TokenTable], *,
+    classes: Mapping[str, str], settings: DrawSettings, strength: float,
+) -> list[Image.Image]:  # fmt: skip
+    """The cuts enlarged to the model's own side and drawn again from `strength` of the way to noise, but for what lies
+    away from the faces.
     """
-    pipe = image_to_image(backbone.pipeline)
-    enlarged = small.resize((backbone.image_size,) * 2, Image.Resampling.LANCZOS)
-    latents = backbone.encode_image(pipe.image_processor.preprocess(enlarged), mean=True)
-    new = torch.from_numpy(soft_mask(*latents.shape[2:]))
-    whole = {name: table for name, table in tables.items() if name in names_in(text)}
-    with drawing(backbone, whole, classes, settings, pipe=pipe) as people:
-        prompt = people.prompt(text, settings.negative_prompt or None, clip_skip=settings.clip_skip)
-        return redrawn(
-            pipe, small, prompt, side=backbone.image_size, strength=strength, steps=settings.steps,
-            guidance=settings.guidance, seed=seed, after_step=holding(latents, new, seed),
-        )  # fmt: skip
+    pipe, side = image_to_image(backbone.pipeline), backbone.image_size
+    enlarged = [small.resize((side, side), Image.Resampling.LANCZOS) for small in cuts]
+    named = {name for face in found for name in names_in(face.text)}
+    made = []
+    with drawing(backbone, {n: t for n, t in tables.items() if n in named}, classes, settings, pipe=pipe) as people:
+        for part in batches(len(cuts), side):
+            seeds = [face.seed for face in found[part]]
+            latents = backbone.encode_image(pipe.image_processor.preprocess(enlarged[part]), mean=True)
+            after_step = holding(latents, torch.from_numpy(soft_mask(*latents.shape[2:])), seeds)
+            made += redrawn(
+                pipe, enlarged[part], prompt_arguments(people, [face.text for face in found[part]], settings),
+                side=side, strength=strength, steps=settings.steps, guidance=settings.guidance, seeds=seeds,
+                after_step=after_step,
+            )  # fmt: skip
+    return made
 
 
 def pasted(image: Image.Image, drawn: Image.Image, square: Square) -> Image.Image:

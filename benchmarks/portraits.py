@@ -110,7 +110,7 @@ def main(
         settings = chosen | {"redraws": redraws}
         subjects = {name: PORTRAITS[name]["sex"] if own else "person" for name in names}
         made = {name: drawn(backbone, photos[name], subjects[name], settings, pictures) for name in names}
-        rows.append({"redraws": redraws, "own word": own, **row_of(made, photos, judges.prompt.read)})
+        rows.append({"redraws": redraws, "own word": own, **row_of(made, photos, judges.facts.read)})
     table = Table(*rows[0])
     for row in rows:
         table.add_row(*(f"{v:.2f}" if isinstance(v, float) else str(v) for v in row.values()))

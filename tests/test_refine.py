@@ -206,7 +206,7 @@ def test_the_command(tmp_path: Path) -> None:
     words = [str(tmp_path / word) if word in ("alice.safetensors", "model") else word for word in words]
     result = CliRunner().invoke(app, [*words, "--out", str(tmp_path)], catch_exceptions=False)
     assert result.exit_code == 0, result.output
-    assert read_settings(tmp_path / "alice-seed0.png")["refined_faces"] == {"strength": 0.5, "largest": 0.4}
+    assert read_settings(tmp_path / "alice-seed0.png")["refined_faces"] == {"strength": 0.4, "largest": 0.4}
 
 
 def test_faces_are_refined_on_embedded_models_unless_told_otherwise() -> None:

@@ -31,7 +31,7 @@ class Faces:
     sides of what the model draws, that counts as small; larger ones had pixels enough the first time.
     """
 
-    strength: float = 0.5
+    strength: float = 0.4
     largest: float = 0.4
 
     def __post_init__(self) -> None:

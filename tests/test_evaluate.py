@@ -141,6 +141,7 @@ def test_looks_that_are_kept_are_a_share_of_what_the_prompt_leaves_to_the_person
     assert looks_kept(somebody, read | {"sex": "woman"}, {}) == 0.75
     assert looks_kept(somebody, read | {"beard": "no"}, {"thing": "cap"}) == 0.5
     assert looks_kept(somebody, read | {"beard": "no"}, {"beard": "no", "hair_colour": "red"}) == 1
+    assert looks_kept(somebody, read | {"hair_colour": "white"}, {"age": "old"}) == 1
 
 
 def test_stubble_is_neither_a_beard_nor_none_and_the_bald_have_no_colour() -> None:
@@ -148,6 +149,8 @@ def test_stubble_is_neither_a_beard_nor_none_and_the_bald_have_no_colour() -> No
     assert "beard" not in looks_of(stubbly)
     bald = next(one for one in map(person, range(200)) if one.hair.style == "bald")
     assert looks_of(bald)["hair_length"] == "bald" and "hair_colour" not in looks_of(bald)
+    dyed = looks_of(bald) | {"hair_length": "short", "hair_colour": "red"}
+    assert looks_kept(bald, dyed, {"hair_colour": "red"}) == 1 and looks_kept(bald, dyed, {}) < 1
 
 
 def test_looks_are_read_in_pictures_of_one_person_alone(sitters: dict[int, Sitter]) -> None:
@@ -157,6 +160,17 @@ def test_looks_are_read_in_pictures_of_one_person_alone(sitters: dict[int, Sitte
     kept = [row["looks"] for row in measured([first.photo] * 3, ["a"] * 3, shown, judges)]
     assert kept[0] == 1 and np.isnan(kept[1]) and kept[2] < 1
     assert np.isnan(measured([first.photo], ["a"], [[first]], JUDGES)[0]["looks"])
+
+
+def test_looks_are_read_again_where_a_folder_does_not_have_them(tmp_path: Path, sitters: dict[int, Sitter]) -> None:
+    rows_of(tmp_path, Studio(sitters))
+    assert np.isnan(summary(gather(tmp_path))[0].looks)
+    studio = Studio(sitters)
+    tools = replace(studio.tools(), judges=replace(JUDGES, facts=OneReading(**looks_of(sitters[90_000].person))))
+    for _ in range(2):
+        list(run(PLAN, tmp_path, sitters=sitters, tools=tools))
+    # Pictures of two people are among the rows, and say nothing of looks.
+    assert 0.5 < summary(gather(tmp_path))[0].looks < 1 and not studio.painted
 
 
 def test_copying_is_zero_when_the_pictures_are_as_like_to_both() -> None:
@@ -259,12 +273,16 @@ def test_a_method_that_can_draw_nothing_has_no_numbers_and_costs_nobody_any(
 
 def test_another_comparison_is_refused_and_a_larger_one_goes_on(tmp_path: Path, sitters: dict[int, Sitter]) -> None:
     rows_of(tmp_path, Studio(sitters))
-    for other in ({"seed": 1}, {"weights": "other"}, {"drawing": {"steps": 3}}, {"refining": {"strength": 0.5}}):
+    for other in ({"seed": 1}, {"weights": "other"}, {"drawing": {"steps": 3}}):
         with pytest.raises(SettingError, match=next(iter(other))):
             rows_of(tmp_path, Studio(sitters), replace(PLAN, **other))
     other = replace(PLAN, variants=(replace(COPIED, learning={"steps": 3}),))
     with pytest.raises(SettingError, match="sefi"):
         rows_of(tmp_path, Studio(sitters), other)
+    alone = replace(PLAN, sets=("scene",))
+    rows_of(tmp_path / "alone", Studio(sitters), alone)
+    with pytest.raises(SettingError, match="begun with another refining"):
+        rows_of(tmp_path / "alone", Studio(sitters), replace(alone, refining={"strength": 0.5}))
     studio = Studio(sitters)
     larger = rows_of(tmp_path, studio, replace(PLAN, prompts_each=3))
     assert not studio.learned and len(studio.painted) == 2 + 2 * 2 * 2 and len(larger) == 36
@@ -362,7 +380,7 @@ def test_both_methods_learn_and_draw_through_the_product(tmp_path: Path, sitters
     assert len(list((tmp_path / "attention").glob("*.npz"))) == 3
 
 
-def test_small_faces_are_drawn_again_where_asked_but_never_of_things(
+def test_small_faces_are_drawn_again_where_asked_in_pictures_of_one_person(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, sitters: dict[int, Sitter]
 ) -> None:
     asked: list[Faces | None] = []
@@ -379,7 +397,9 @@ def test_small_faces_are_drawn_again_where_asked_but_never_of_things(
     plan = comparison.compare_plan(backbone, (), refining=Faces(strength=0.3), sets=("scene",), prompts_each=1, **given)
     (rows,) = comparison.compare(backbone, plan, tmp_path, sitters=sitters, judges=JUDGES)
     assert asked == [Faces(strength=0.3)] and json.loads(rows[0].drawing)["refining"]["strength"] == 0.3
-    assert comparison.compare_plan(backbone, (), refining=Faces(), sets=("object",), **given).refining is None
+    for name in ("object", "two people"):
+        with pytest.raises(SettingError, match="--refine-faces"):
+            comparison.compare_plan(backbone, (), refining=Faces(), sets=(name,), **given)
     plain = comparison.compare_plan(backbone, (), sets=("scene",), prompts_each=1, **given)
     list(comparison.compare(backbone, plain, tmp_path / "plain", sitters=sitters, judges=JUDGES))
     assert asked[1:] == [None]

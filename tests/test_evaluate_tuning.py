@@ -53,8 +53,11 @@ def test_rates_can_be_scaled_by_given_factors_alone() -> None:
     tried = variants_to_try(variant, [1 / 3, 1.0, 3.0])
     assert [one.learning["learning_rate"] for one in tried] == [0.003, 0.001, 0.009]
     assert {one.learning["steps"] for one in tried} == {6}
-    with pytest.raises(SettingError, match="above 0"):
-        variants_to_try(variant, [0.0])
+
+
+def test_a_factor_that_is_none_is_refused_before_anything_is_loaded(tmp_path: Path) -> None:
+    result = CliRunner().invoke(app, ["tune", "sefi", str(tmp_path), "--rate", "3", "--rate", "0"])
+    assert isinstance(result.exception, SettingError) and str(result.exception) == "--rate 0: give a number above 0"
 
 
 def test_nothing_is_begun_that_would_not_end_in_time(tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 """Small faces drawn again: only around them does a picture change, by their own person, and the same for a seed."""
 
+import importlib
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +24,7 @@ from onephoto.generate import refine
 from onephoto.generate.draw import DrawSettings
 from onephoto.generate.redraw import holding, image_to_image, redrawn
 from onephoto.generate.refine import Faces, face_text, pasted, soft_mask
-from onephoto.generate.samplers import sampler as sampler_of
+from onephoto.generate.samplers import sampler
 from onephoto.generate.save import read_settings
 from onephoto.identity.faces import Face
 from onephoto.identity.photo import around, inside
@@ -83,35 +85,69 @@ def test_a_face_is_drawn_as_its_person_by_its_seed_and_strength(monkeypatch: pyt
     assert all(not np.array_equal(a, b) for number, a in enumerate(variants) for b in variants[:number])
 
 
-@pytest.mark.parametrize("sampler", ["ddim", "euler-a", "dpm++", "heun", "pndm", "unipc", "lcm"])
-def test_what_is_held_is_drawn_as_it_was(sampler: str) -> None:
+@pytest.mark.parametrize("name", ["ddim", "euler-a", "dpm++", "heun", "pndm", "unipc", "lcm"])
+def test_what_is_held_is_the_picture_at_the_noise_of_the_next_step(name: str) -> None:
     backbone = tiny_backbone()
     image = Image.fromarray(np.random.default_rng(0).integers(0, 255, (48, 48, 3), np.uint8))
     pipe = image_to_image(backbone.pipeline)
     latents = backbone.encode_image(pipe.image_processor.preprocess(image), mean=True)
-    left = torch.zeros(latents.shape[2:])
-    left[:, : left.shape[1] // 2] = 1
+    left = torch.zeros(latents.shape[2:], dtype=torch.bool)
+    left[:, : left.shape[1] // 2] = True
+    hold, held, given = holding(latents, left, [0]), [], []
 
-    def again(new: torch.Tensor) -> torch.Tensor:
-        seen: list[torch.Tensor] = []
-        hold = holding(latents, new, [0])
+    def after(pipe: Any, step: int, timestep: Any, tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        changed = hold(pipe, step, timestep, tensors)
+        assert torch.equal(changed["latents"][..., left], tensors["latents"][..., left])
+        held.append(changed["latents"][..., ~left])
+        return changed
 
-        def after(pipe: Any, step: int, timestep: Any, tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-            changed = hold(pipe, step, timestep, tensors)
-            seen.append(changed["latents"])
-            return changed
+    def scaled(sample: torch.Tensor, timestep: Any, *args: Any) -> torch.Tensor:
+        given.append(timestep)
+        return scale(sample, timestep, *args)
 
-        with sampler_of(pipe, sampler):
-            redrawn(
-                pipe, [image], {"prompt": ["a photo"]}, side=48, strength=0.5, steps=6, guidance=2.0, seeds=[0],
-                after_step=after,
-            )  # fmt: skip
-        assert len(seen) >= 3 and not torch.equal(seen[0][..., -1], latents[..., -1])
-        return seen[-1]
+    with sampler(pipe, name):
+        scale = pipe.scheduler.scale_model_input
+        pipe.scheduler.scale_model_input = scaled
+        redrawn(
+            pipe, [image], {"prompt": ["a photo"]}, side=48, strength=0.5, steps=6, guidance=2.0, seeds=[0],
+            after_step=after,
+        )  # fmt: skip
+        kept = latents[..., ~left]
+        assert len(held) == len(given) >= 3 and torch.equal(held[-1], kept)
+        # Away from the picture by as much noise as there is at the timestep that comes next.
+        noise = [(one - kept * signal_at(pipe.scheduler, t)).std() for one, t in zip(held, given[1:], strict=False)]
+        wanted = [noise_at(pipe.scheduler, t) for t in given[1:]]
+    assert torch.tensor(noise) == pytest.approx(torch.tensor(wanted), rel=0.35)
 
-    half = again(left)
-    assert torch.equal(half[..., -1], latents[..., -1]) and not torch.allclose(half[..., 0], latents[..., 0])
-    assert torch.equal(again(torch.zeros_like(left)), latents)
+
+def noise_at(scheduler: Any, timestep: Any) -> float:
+    """The deviation of noise in latents at a timestep, in the scheduler's own scale."""
+    share = float(scheduler.alphas_cumprod[int(timestep)])
+    return (
+        math.sqrt((1 - share) / share)
+        if "Euler" in str(type(scheduler)) or "Heun" in str(type(scheduler))
+        else (math.sqrt(1 - share))
+    )
+
+
+def signal_at(scheduler: Any, timestep: Any) -> float:
+    share = float(scheduler.alphas_cumprod[int(timestep)])
+    return 1.0 if "Euler" in str(type(scheduler)) or "Heun" in str(type(scheduler)) else math.sqrt(share)
+
+
+def test_parts_of_a_batch_are_guided_alike(monkeypatch: pytest.MonkeyPatch) -> None:
+    found(monkeypatch, BOX)
+    backbone = tiny_backbone()
+    images = [Image.fromarray(np.random.default_rng(k).integers(0, 255, (48, 48, 3), np.uint8)) for k in range(2)]
+    settings = DrawSettings(steps=13, size=48, perturbed=True)
+
+    def again() -> np.ndarray:
+        made = refine.refined(backbone, images, ["a photo"] * 2, {}, classes={}, seeds=[0, 1], settings=settings)
+        return np.stack([np.asarray(one, int) for one in made])
+
+    together = again()
+    monkeypatch.setattr(importlib.import_module("onephoto.generate.draw"), "BATCH_PIXELS", 1)
+    assert abs(again() - together).max() <= 2
 
 
 def test_faces_of_several_pictures_are_drawn_together_as_each_alone(

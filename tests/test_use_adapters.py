@@ -12,6 +12,9 @@ from adapters import CALL, PERSON, PLAIN, ip_adapter, lora, pipeline, seeded, so
 
 import onephoto
 from onephoto.errors import ModelError
+from onephoto.generate import refine
+from onephoto.generate.draw import DrawSettings
+from onephoto.identity.faces import Face
 
 FAMILIES = ("sd1", "sdxl")
 
@@ -126,6 +129,15 @@ def test_fused_projections_are_refused_with_the_way_on() -> None:
         pass
 
 
+def refaced(pipe: Any, identity: Any) -> np.ndarray:
+    """A picture of the person, in which a face is drawn again."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(refine, "detect_faces", lambda image: [Face((12, 12, 20, 20), 1.0)])
+        settings, faces = DrawSettings(steps=4), refine.Faces(largest=10)
+        (image,) = onephoto.generate(pipe, PERSON, [identity], settings=settings, faces=faces)
+    return np.asarray(image)
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_person_under_cpu_offload(family: str) -> None:
     """On the CPU weights move nowhere, yet accelerate's hooks run."""
@@ -134,10 +146,12 @@ def test_a_person_under_cpu_offload(family: str) -> None:
     before = drawn(pipe, prompt=PLAIN)
     with onephoto.use(pipe, alice=identity) as people:
         person = drawn(pipe, **people.prompt(PERSON))
+    again = refaced(pipe, identity)
     pipe.enable_model_cpu_offload(device="cpu")
     with onephoto.use(pipe, alice=identity) as people:
         for _ in range(2):
             assert np.array_equal(drawn(pipe, **people.prompt(PERSON)), person)
+    assert np.array_equal(refaced(pipe, identity), again)
     assert np.array_equal(drawn(pipe, prompt=PLAIN), before)
 
 
@@ -149,12 +163,14 @@ def test_a_person_where_modules_hold_no_weights_between_calls(family: str, tmp_p
     before = drawn(pipe, prompt=PLAIN)
     with onephoto.use(pipe, alice=identity) as people:
         person = drawn(pipe, **people.prompt(PERSON))
+    again = refaced(pipe, identity)
     for name in ("text_encoder", "text_encoder_2", "unet", "vae"):
         if getattr(pipe, name, None) is not None:
             disk_offload(getattr(pipe, name), str(tmp_path / name), execution_device=torch.device("cpu"))
     assert pipe.unet.device.type == "meta"
     with onephoto.use(pipe, alice=identity) as people:
         assert np.array_equal(drawn(pipe, **people.prompt(PERSON)), person)
+    assert np.array_equal(refaced(pipe, identity), again)
     assert np.array_equal(drawn(pipe, prompt=PLAIN), before)
 
 

@@ -44,12 +44,11 @@ def compare_plan(
 
     A method may be named with a preset of it, as in "sefi:fast".
 
-    refining: how small faces of people are drawn again. judge, faces: what tells the judges from others; a method
+    refining: how small faces are drawn again. judge, faces: what tells the judges from others; a method
     that learns from a face does so with the latter, with dlib's without one. fields: of `evaluate.plan.Plan`.
     """
     learners = tuple(_learner(backbone.model_id, *name.split(":", 1), faces=faces) for name in methods)
     if OBJECT in fields.get("sets", ()):
-        refining = None
         fields.setdefault("attention_prompt", THING_LOOKED_AT)
     return Plan(
         variants=(Variant(BASE, BASE), *learners), judge=judge, faces=faces,

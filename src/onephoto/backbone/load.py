@@ -127,7 +127,7 @@ class Backbone:
         mean.
         """
         with _wide_enough(self.vae):
-            posterior = self.vae.encode(pixels.to(self.vae.device, self.vae.dtype)).latent_dist
+            posterior = self.vae.encode(pixels.to(_computing(self.vae), self.vae.dtype)).latent_dist
             latents = posterior.mean if mean else posterior.sample(generator)
             return (latents * self.vae.config.scaling_factor).to(self.dtype)
 
@@ -201,6 +201,13 @@ class Backbone:
         noisy = add_noise(clean, noise, self.alphas_cumprod, t)
         target = denoising_target(clean, noise, self.alphas_cumprod, t, self.prediction_type)
         return (self.predict_each(noisy, t, conditioning, stage).float() - target.float()).square()
+
+
+def _computing(module: Any) -> torch.device:
+    """Where a module computes: while offloading keeps its weights elsewhere, a hook of it or of a part says so."""
+    hooks = (getattr(part, "_hf_hook", None) for part in module.modules())
+    told = (getattr(hook, "execution_device", None) for hook in hooks)
+    return torch.device(next((device for device in told if device is not None), module.device))
 
 
 def _rows(encoder: Any, ids: Tensor) -> Tensor:

@@ -59,7 +59,7 @@ def compare(
     guidance: Guidance = 5.0,
     perturb: Perturbed = None,
     refine_faces: Annotated[
-        bool, typer.Option("--refine-faces", help="Draw small faces again, as generate does; takes twice as long.")
+        bool, typer.Option("--refine-faces", help="Draw small faces again, as generate does; of one person alone.")
     ] = False,
     seed: int = 0,
     device: Device = "auto",
@@ -168,15 +168,14 @@ def _show(results: "Results") -> None:
 
     kind, noun = results.likeness, "person" if results.likeness == "ID" else "thing"
     table = Table(box=SIMPLE, pad_edge=False, padding=0)
-    for header in ("method", f"{kind}(P)", kind, "apart", "2nd ID", "looks", "Prompt", "Detect", "Copy", "s", "KB"):
+    for header in ("method", f"{kind}(P)", kind, "apart", "2nd ID", "looks", "Prompt", "Detect", "s", "KB"):
         table.add_column(header, no_wrap=True, justify="left" if header == "method" else "right")
     for line in summary(results):
         table.add_row(
             line.method, formatted(line.id_p, ".3f"), formatted(line.id, ".2f"),
             formatted(line.told_apart, ".2f"), formatted(line.second_id, ".3f"),
             formatted(line.looks, ".2f"), formatted(line.prompt, ".3f"),
-            formatted(line.detect, ".2f"), formatted(line.copy, "+.2f"), formatted(line.seconds, ".0f"),
-            formatted(line.bytes / 1000, ".0f"),
+            formatted(line.detect, ".2f"), formatted(line.seconds, ".0f"), formatted(line.bytes / 1000, ".0f"),
         )  # fmt: skip
     low, high = floor_and_ceiling(list(results.sitters.values()))
     console = Console()

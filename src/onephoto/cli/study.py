@@ -7,7 +7,7 @@ import typer
 
 from onephoto.cli.compare import asked, carried_out, names_of, opened, tables
 from onephoto.cli.people import Device, Guidance, Model, Perturbed, Precision, Steps, quiet
-from onephoto.errors import OnephotoError
+from onephoto.errors import OnephotoError, SettingError
 
 
 def study(
@@ -80,6 +80,9 @@ def tune(
     from onephoto.evaluate.tuning import fits, forget, seconds_spent, spend, write_choice
     from onephoto.generate.draw import DrawSettings
 
+    for factor in rate or ():
+        if not 0 < factor < float("inf"):
+            raise SettingError(f"--rate {factor:g}: give a number above 0")
     backbone, judges = opened(model, device, dtype)
     plan = comparison.tuning_plan(
         backbone, method, settings=DrawSettings(steps=steps, guidance=guidance, perturbed=perturb), rates=rate or (),

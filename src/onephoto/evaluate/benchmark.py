@@ -1,6 +1,7 @@
 """The comparison: the same people, prompts and seeds for every method; what is done already is not done again."""
 
 import json
+import math
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -74,7 +75,7 @@ def run(plan: Plan, folder: Path, *, sitters: Mapping[int, Sitter], tools: Tools
     for place, person in enumerate(plan.people):
         for variant in plan.variants:
             path = rows_path(folder, variant.name, person)
-            if not _covers(plan, load_rows(path)):
+            if not _covers(plan, load_rows(path), reads=tools.judges.facts is not None):
                 save_rows(path, _measured(plan, folder, variant, person, sitters=sitters, tools=tools))
             possible = not tools.impossible(variant, 1, plan.subject_of(person))
             if tools.look is not None and place < plan.attention_people and possible:
@@ -94,10 +95,12 @@ def unlearned(plan: Plan, folder: Path, paint: Painter) -> tuple[list[Image.Imag
     return images, [item.prompt(_class_phrase(plan, person)) for person in people for item in plan.items()]
 
 
-def _covers(plan: Plan, rows: Sequence[Row]) -> bool:
-    """Whether rows are of the plan's prompts and judges."""
+def _covers(plan: Plan, rows: Sequence[Row], *, reads: bool) -> bool:
+    """Whether rows are of the plan's prompts and judges, and say what of somebody's looks was read where it can be."""
     wanted = [(item.set, item.number, item.prompt.text, plan.judge, plan.faces) for item in plan.items()]
-    return [(row.set, row.number, row.prompt, row.judge, row.face_judge) for row in rows] == wanted
+    alone = [row for row in rows if row.second_person is None and row.likeness == ID and not row.impossible]
+    unread = reads and any(math.isnan(row.looks) for row in alone)
+    return [(row.set, row.number, row.prompt, row.judge, row.face_judge) for row in rows] == wanted and not unread
 
 
 def _measured(

@@ -133,12 +133,21 @@ def looks_of(somebody: Person) -> dict[str, str]:
 
 
 def looks_kept(somebody: Person, facts_read: Mapping[str, Any], asked: Mapping[str, str]) -> float:
-    """Share of somebody's looks that a reading (of `Judge.read`) has right; what the prompt asks for is left out, as is
-    hair under a cap.
+    """Share of somebody's looks that a reading (of `Judge.read`) has right; what the prompt asks for is left out, and
+    what goes with it.
     """
-    hidden = {"hair_colour", "hair_length"} if asked.get("thing") == "cap" else set()
-    wanted = {name: value for name, value in looks_of(somebody).items() if name not in {*asked, *hidden}}
+    looks = looks_of(somebody)
+    free = {*asked, *_changed_by(asked, looks)}
+    wanted = {name: value for name, value in looks.items() if name not in free}
     return sum(facts_read.get(name) == value for name, value in wanted.items()) / max(1, len(wanted))
+
+
+def _changed_by(asked: Mapping[str, str], looks: Mapping[str, str]) -> set[str]:
+    """What a prompt changes without saying so: a cap hides hair, the old go grey, hair of a colour is no bald head."""
+    hair = {"hair_colour", "hair_length"} if asked.get("thing") == "cap" else set()
+    grey = {"hair_colour"} if asked.get("age") == "old" else set()
+    grown = {"hair_length"} if "hair_colour" in asked and looks["hair_length"] == "bald" else set()
+    return hair | grey | grown
 
 
 def _holds(name: str, wanted: str, facts_read: Mapping[str, Any]) -> bool:

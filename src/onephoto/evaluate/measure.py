@@ -84,7 +84,7 @@ def measured(
         return []
     similarity = np.asarray(judges.prompt.prompt_similarity(images, texts), float).tolist()
     passes = np.asarray(judges.prompt.prompt_passes(images, texts), bool).tolist()
-    looks = _looks(images, shown, asked or [{}] * len(images), judges.facts)
+    looks = _looks(images, shown, asked or [{}] * len(images), reader=judges.facts)
     found = []
     for image, fit, passed, sitters, kept in zip(images, similarity, passes, shown, looks, strict=True):
         others = [one for one in everybody if all(one is not sitter for sitter in sitters)]
@@ -98,17 +98,20 @@ def measured(
 
 
 def _looks(
-    images: Sequence[Image.Image], shown: Sequence[Sequence[Sitter]], asked: Sequence[Mapping[str, str]],
+    images: Sequence[Image.Image], shown: Sequence[Sequence[Sitter]], asked: Sequence[Mapping[str, str]], *,
     reader: FactReader | None,
 ) -> list[float]:  # fmt: skip
     """What is kept of the looks of each picture's person; nan of things and of several people, and without a reader."""
-    if reader is None:
-        return [NAN] * len(images)
-    alone = [sitters[0].person if len(sitters) == 1 else None for sitters in shown]
-    return [
-        looks_kept(whom, read, wanted) if isinstance(whom, Person) else NAN
-        for whom, read, wanted in zip(alone, reader.read(images), asked, strict=True)
-    ]
+    kept = [NAN] * len(images)
+    alone = {
+        place: sitters[0].person
+        for place, sitters in enumerate(shown)
+        if len(sitters) == 1 and isinstance(sitters[0].person, Person)
+    }
+    if reader is not None and alone:
+        for (place, whom), read in zip(alone.items(), reader.read([images[k] for k in alone]), strict=True):
+            kept[place] = looks_kept(whom, read, asked[place])
+    return kept
 
 
 def _of_people(image: Image.Image, shown: Sequence[Sitter], others: Sequence[Sitter]) -> dict[str, Any]:

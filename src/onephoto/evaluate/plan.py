@@ -97,6 +97,8 @@ class Plan:
             raise SettingError("there is nothing to compare; name a person and a method at least")
         if self.of_things and len(self.sets) > 1:
             raise SettingError(f"the set {OBJECT} is of things, others are of people; give it a folder of its own")
+        if self.refining is not None and (self.of_things or any(item.prompt.people > 1 for item in self.items())):
+            raise SettingError("small faces are drawn again in pictures of one person alone; leave out --refine-faces")
         if len(self.people) < max(item.prompt.people for item in self.items()):
             raise SettingError("pictures of two people need two people; give --people 2 or more")
 

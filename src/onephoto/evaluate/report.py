@@ -26,8 +26,8 @@ class Line:
     """A method's means over people: each person's pictures are averaged first. Intervals are 95%, over people.
 
     seconds and bytes are nan for what learns nobody, second_id and second_told where nobody gave a second opinion,
-    looks where nobody reads them, told_apart of one person alone, detect for things; all numbers are for a method that
-    can draw nothing of what was asked.
+    looks where nobody reads them and for things, told_apart of one person alone, detect for things; all numbers are for
+    a method that can draw nothing of what was asked.
     """
 
     method: str
@@ -178,7 +178,7 @@ def _line(method: str, results: Results) -> Line:
         told_interval=bootstrap_interval(told),
         second_id=_mean(by_person(rows, "second_id")),
         second_told=_mean(by_person(rows, "second_told")),
-        looks=_mean(by_person(rows, "looks")),
+        looks=_mean(by_person([row for row in rows if row.second_person is None], "looks")),
         id_p=_mean(fitting),
         id_p_interval=bootstrap_interval(fitting),
         copy=_copy(rows, results.sitters),

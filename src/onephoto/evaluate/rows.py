@@ -27,8 +27,8 @@ class Row:
     say nothing. told_apart: which share of the other people of the comparison the face is farther from than from its
     own person, by their photos. second_id, second_told: ID and that share in the opinion of face_judge, nan where
     nobody gave one. looks: which share of the person's sex, hair and beard can be read in the picture, nan where nobody
-    reads. impossible: why the method cannot make the picture, "" where it can. The rest repeats the row: learning,
-    drawing and versions are JSON, weights and judges are fingerprints.
+    reads, of two people and of things. impossible: why the method cannot make the picture, "" where it can. The rest
+    repeats the row: learning, drawing and versions are JSON, weights and judges are fingerprints.
     """
 
     method: str

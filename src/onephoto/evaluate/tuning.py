@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from onephoto.errors import SettingError
 from onephoto.evaluate.plan import Variant, write_whole
 from onephoto.evaluate.report import Line, Results, summary
 from onephoto.evaluate.rows import rows_path
@@ -31,10 +30,8 @@ def scaled(learning: Mapping[str, Any], steps: float, rate: float) -> dict[str, 
 
 def variants_to_try(variant: Variant, rates: Sequence[float] = ()) -> tuple[Variant, ...]:
     """The variant, whose settings must be said in full, and others about it, with the rates scaled by these factors or
-    else by GRID; none twice. Raises SettingError for a factor that is none.
+    else by GRID; none twice.
     """
-    if any(not 0 < rate < float("inf") for rate in rates):
-        raise SettingError(f"rates are scaled by {', '.join(f'{rate:g}' for rate in rates)}; give numbers above 0")
     tried: dict[str, Variant] = {}
     for steps, rate in ((1.0, 1.0), *((1.0, rate) for rate in rates)) if rates else GRID:
         learning = scaled(variant.learning, steps, rate)

@@ -70,13 +70,13 @@ def draw(
     if len(texts) not in (1, len(seeds)):
         raise SettingError(f"{len(texts)} prompts for {len(seeds)} seeds; give one for all, or one for each")
     with drawing(backbone, tables, classes, settings) as people:
-        prompt = prompt_arguments(people, texts, settings, places)
+        prompt = prompt_arguments(people, texts, settings, places=places)
         arguments = call_arguments(backbone, settings, seeds, prompts=len(texts))
         return pictures(backbone.pipeline, **prompt, **arguments)
 
 
 def prompt_arguments(
-    people: People, texts: Sequence[str], settings: DrawSettings, places: Mapping[str, Place] | None = None
+    people: People, texts: Sequence[str], settings: DrawSettings, *, places: Mapping[str, Place] | None = None
 ) -> dict[str, Tensor]:
     """What a pipeline's call takes for these prompts and the settings' negative one, a row for each."""
     prompts = [

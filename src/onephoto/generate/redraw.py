@@ -43,25 +43,28 @@ def redrawn(
     """
     return pictures(
         pipe, **prompt, image=[image.resize((side, side), Image.Resampling.LANCZOS) for image in images],
+        strength=strength, guidance_scale=guidance,
         # At least one step is taken, however few there are.
-        strength=strength, num_inference_steps=max(steps, math.ceil(1 / strength)), guidance_scale=guidance,
+        num_inference_steps=max(steps, math.ceil(1 / strength)),
         generator=[torch.Generator().manual_seed(seed) for seed in seeds], callback_on_step_end=after_step,
     )  # fmt: skip
 
 
 def holding(latents: Tensor, new: Tensor, seeds: Sequence[int]) -> AfterStep:
-    """Draws anew only where `new` (h, w), 0 to 1, says so: after each step all else is what the pictures' latents
-    (B, c, h, w) are at that noise, so that what is new goes with what is around it (Blended Latent Diffusion,
-    Avrahami 2023).
+    """Draws anew only where `new` (h, w) is true: after each step all else is what the pictures' latents (B, c, h, w)
+    are at the noise of the next, so that new and old go together (Blended Latent Diffusion, Avrahami 2023).
+
+    The noise is another than that of the drawing, so nothing may be a mixture of both: it would have too little.
     """
     own = [torch.randn(latents.shape[1:], generator=torch.Generator().manual_seed(seed)) for seed in seeds]
-    noise, new = torch.stack(own).to(latents), new.to(latents)
+    noise = torch.stack(own)
 
-    def hold(pipe: Any, _step: int, timestep: Any, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-        times = pipe.scheduler.timesteps
-        later = times[int((times == timestep).nonzero()[-1]) + 1 :][:1]
-        known = pipe.scheduler.add_noise(latents, noise, later) if len(later) else latents
-        return tensors | {"latents": (new * tensors["latents"] + (1 - new) * known).to(tensors["latents"].dtype)}
+    def hold(pipe: Any, step: int, _timestep: Any, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+        drawn, times = tensors["latents"], pipe.scheduler.timesteps
+        known, later = latents.to(drawn), times[len(times) - pipe.num_timesteps + step + 1 :][:1]
+        if len(later):
+            known = pipe.scheduler.add_noise(known, noise.to(drawn), later)
+        return tensors | {"latents": torch.where(new.to(drawn.device), drawn, known.to(drawn.dtype))}
 
     return hold
 

@@ -48,7 +48,8 @@ def draw_refined(
     images = draw(backbone, text, tables, classes=classes, seeds=seeds, settings=settings, regions=regions)
     if faces is None:
         return images
-    texts = [text] * len(seeds) if isinstance(text, str) else text
+    texts = [text] if isinstance(text, str) else text
+    texts = list(texts) * (len(seeds) // len(texts))
     return refined(
         backbone, images, texts, tables, classes=classes, seeds=seeds, settings=settings, regions=regions, faces=faces
     )
@@ -139,16 +140,17 @@ def _redrawn(
     pipe, side = image_to_image(backbone.pipeline), backbone.image_size
     enlarged = [small.resize((side, side), Image.Resampling.LANCZOS) for small in cuts]
     named = {name for face in found for name in names_in(face.text)}
-    made = []
-    with drawing(backbone, {n: t for n, t in tables.items() if n in named}, classes, settings, pipe=pipe) as people:
-        for part in batches(len(cuts), side):
-            seeds = [face.seed for face in found[part]]
-            latents = backbone.encode_image(pipe.image_processor.preprocess(enlarged[part]), mean=True)
-            after_step = holding(latents, torch.from_numpy(soft_mask(*latents.shape[2:])), seeds)
+    whole, made = {name: table for name, table in tables.items() if name in named}, []
+    for part in batches(len(cuts), side):
+        texts, seeds = [face.text for face in found[part]], [face.seed for face in found[part]]
+        latents = backbone.encode_image(pipe.image_processor.preprocess(enlarged[part]), mean=True)
+        new = torch.from_numpy(soft_mask(*latents.shape[2:])) >= 0.5
+        # Entered for each part: perturbed guidance counts steps from there.
+        with drawing(backbone, whole, classes, settings, pipe=pipe) as people:
             made += redrawn(
-                pipe, enlarged[part], prompt_arguments(people, [face.text for face in found[part]], settings),
-                side=side, strength=strength, steps=settings.steps, guidance=settings.guidance, seeds=seeds,
-                after_step=after_step,
+                pipe, enlarged[part], prompt_arguments(people, texts, settings), side=side, strength=strength,
+                steps=settings.steps, guidance=settings.guidance, seeds=seeds,
+                after_step=holding(latents, new, seeds),
             )  # fmt: skip
     return made
 

@@ -115,24 +115,16 @@ def test_what_is_held_is_the_picture_at_the_noise_of_the_next_step(name: str) ->
         kept = latents[..., ~left]
         assert len(held) == len(given) >= 3 and torch.equal(held[-1], kept)
         # Away from the picture by as much noise as there is at the timestep that comes next.
-        noise = [(one - kept * signal_at(pipe.scheduler, t)).std() for one, t in zip(held, given[1:], strict=False)]
-        wanted = [noise_at(pipe.scheduler, t) for t in given[1:]]
-    assert torch.tensor(noise) == pytest.approx(torch.tensor(wanted), rel=0.35)
+        for one, timestep in zip(held, given[1:], strict=False):
+            signal, noise = scales_at(pipe.scheduler, timestep)
+            assert float((one - signal * kept).std()) == pytest.approx(noise, rel=0.35)
 
 
-def noise_at(scheduler: Any, timestep: Any) -> float:
-    """The deviation of noise in latents at a timestep, in the scheduler's own scale."""
+def scales_at(scheduler: Any, timestep: Any) -> tuple[float, float]:
+    """How large picture and noise are in latents at a timestep; schedulers of sigmas leave the picture as it is."""
     share = float(scheduler.alphas_cumprod[int(timestep)])
-    return (
-        math.sqrt((1 - share) / share)
-        if "Euler" in str(type(scheduler)) or "Heun" in str(type(scheduler))
-        else (math.sqrt(1 - share))
-    )
-
-
-def signal_at(scheduler: Any, timestep: Any) -> float:
-    share = float(scheduler.alphas_cumprod[int(timestep)])
-    return 1.0 if "Euler" in str(type(scheduler)) or "Heun" in str(type(scheduler)) else math.sqrt(share)
+    signal, noise = math.sqrt(share), math.sqrt(1 - share)
+    return (1.0, noise / signal) if float(scheduler.init_noise_sigma) > 1 else (signal, noise)
 
 
 def test_parts_of_a_batch_are_guided_alike(monkeypatch: pytest.MonkeyPatch) -> None:

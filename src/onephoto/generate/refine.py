@@ -144,7 +144,7 @@ def _redrawn(
     for part in batches(len(cuts), side):
         texts, seeds = [face.text for face in found[part]], [face.seed for face in found[part]]
         latents = backbone.encode_image(pipe.image_processor.preprocess(enlarged[part]), mean=True)
-        new = torch.from_numpy(soft_mask(*latents.shape[2:])) >= 0.5
+        new = torch.from_numpy(soft_mask(*latents.shape[2:])) == 1
         # Entered for each part: perturbed guidance counts steps from there.
         with drawing(backbone, whole, classes, settings, pipe=pipe) as people:
             made += redrawn(
@@ -164,7 +164,9 @@ def pasted(image: Image.Image, drawn: Image.Image, square: Square) -> Image.Imag
 
 
 def soft_mask(height: int, width: int) -> NDArray[np.float64]:
-    """How much of a square is new: 1 in an ellipse of half its sides, 0 from its edges on, a cosine between."""
+    """How much of a square is new: 1 in an ellipse of three quarters of its sides, 0 from its edges on, a cosine
+    between, where what is held and the picture are the same but for the autoencoder.
+    """
     y, x = ((np.arange(side) + 0.5) / side * 2 - 1 for side in (height, width))
     radius = np.hypot(y[:, None], x[None])
-    return (1 + np.cos(np.pi * np.clip(2 * radius - 1, 0, 1))) / 2
+    return (1 + np.cos(np.pi * np.clip(4 * radius - 3, 0, 1))) / 2

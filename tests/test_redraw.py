@@ -61,6 +61,7 @@ def test_redrawings_repeat_with_their_seed(family: str) -> None:
     first, second = redrawings(backbone, photo, PROMPT, count=2, seed=3)
     assert first.size == (backbone.image_size, backbone.image_size)
     assert torch.equal(state, torch.get_rng_state())
+    assert np.array_equal(redrawings(backbone, photo, PROMPT, count=2, seed=3)[1], second)
     alone = redrawings(backbone, photo, PROMPT, count=1, seed=4)[0]
     assert abs(np.asarray(alone, int) - np.asarray(second, int)).max() <= 2
     assert not np.array_equal(first, second)

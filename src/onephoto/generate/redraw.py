@@ -24,26 +24,24 @@ def redrawings(backbone: Backbone, photo: Image.Image, prompt: str, *, count: in
 
     Raises ModelError where the model's numbers overflow, as float16's may.
     """
-    pipe, photos, side = image_to_image(backbone.pipeline), [photo.convert("RGB")] * count, backbone.image_size
+    pipe, side = image_to_image(backbone.pipeline), backbone.image_size
+    photos = [photo.convert("RGB").resize((side, side), Image.Resampling.LANCZOS)] * count
     seeds, made = range(seed, seed + count), []
     for part in batches(count, side):
         asked = {"prompt": [prompt] * len(photos[part])}
-        made += redrawn(
-            pipe, photos[part], asked, side=side, strength=STRENGTH, steps=STEPS, guidance=GUIDANCE, seeds=seeds[part]
-        )
+        made += redrawn(pipe, photos[part], asked, strength=STRENGTH, steps=STEPS, guidance=GUIDANCE, seeds=seeds[part])
     return made
 
 
 def redrawn(
-    pipe: Any, images: Sequence[Image.Image], prompt: Mapping[str, Any], *, side: int, strength: float, steps: int,
+    pipe: Any, images: Sequence[Image.Image], prompt: Mapping[str, Any], *, strength: float, steps: int,
     guidance: float, seeds: Sequence[int], after_step: AfterStep | None = None,
 ) -> list[Image.Image]:  # fmt: skip
-    """Square pictures at `side` pixels, drawn again together from `strength` of the way to noise by an image-to-image
+    """Pictures of the model's own size, drawn again together from `strength` of the way to noise by an image-to-image
     pipeline, whose arguments for their prompts are given; after_step changes the latents after each step.
     """
     return pictures(
-        pipe, **prompt, image=[image.resize((side, side), Image.Resampling.LANCZOS) for image in images],
-        strength=strength, guidance_scale=guidance,
+        pipe, **prompt, image=list(images), strength=strength, guidance_scale=guidance,
         # At least one step is taken, however few there are.
         num_inference_steps=max(steps, math.ceil(1 / strength)),
         generator=[torch.Generator().manual_seed(seed) for seed in seeds], callback_on_step_end=after_step,

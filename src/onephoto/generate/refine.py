@@ -148,9 +148,8 @@ def _redrawn(
         # Entered for each part: perturbed guidance counts steps from there.
         with drawing(backbone, whole, classes, settings, pipe=pipe) as people:
             made += redrawn(
-                pipe, enlarged[part], prompt_arguments(people, texts, settings), side=side, strength=strength,
-                steps=settings.steps, guidance=settings.guidance, seeds=seeds,
-                after_step=holding(latents, new, seeds),
+                pipe, enlarged[part], prompt_arguments(people, texts, settings), strength=strength,
+                steps=settings.steps, guidance=settings.guidance, seeds=seeds, after_step=holding(latents, new, seeds),
             )  # fmt: skip
     return made
 

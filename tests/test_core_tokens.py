@@ -43,11 +43,21 @@ def moved(width: int, steps: int) -> torch.Tensor:
 
 
 def test_module_tells_its_tokens_apart() -> None:
-    tokens = moved(64, 10)
+    tokens = moved(64, 20)
     assert (tokens[:, None] - tokens[None]).norm(dim=-1).fill_diagonal_(torch.inf).min() > 1
 
 
-@pytest.mark.parametrize(("steps", "expected"), [(1, 0.047), (10, 0.75)])
+def test_what_one_token_is_taught_reaches_the_others() -> None:
+    word, push = torch.randn(2, 192, generator=seeded())
+    module = TokenModule(192, 10, scale=1.0, generator=seeded())
+    optimizer = torch.optim.SGD(module.parameters(), lr=1e-3)
+    (module(word)[0] * push).sum().backward()
+    optimizer.step()
+    along = (module(word).detach() - word) @ push
+    assert ((along / along[0])[1:] > 0.5).all()
+
+
+@pytest.mark.parametrize(("steps", "expected"), [(1, 0.072), (10, 1.7)])
 def test_one_learning_rate_moves_tokens_alike_in_every_width(steps: int, expected: float) -> None:
     for width in (64, 256, 512):
         assert moved(width, steps).square().mean().sqrt().item() == pytest.approx(expected, rel=0.3)

@@ -23,6 +23,7 @@ from onephoto.identity.photo import read_photo
 from onephoto.learn.strange import strangeness
 from onephoto.methods import get_method
 from onephoto.methods.recipe import class_prompt
+from onephoto.methods.sefi import SefiSettings
 
 PROMPT = "a photo of a person"
 FEW = {"steps": 1, "batch_size": 2}
@@ -106,6 +107,19 @@ def test_tokens_from_redrawn_photos_have_a_length_of_their_own(monkeypatch: pyte
     assert longest(strange_norm=0.7) == pytest.approx(0.7)
     assert longest(known, strange_norm=0.7) == pytest.approx(0.5)
     assert longest(strange_norm=0.7, redraws=0) == longest(strange_norm=0.7, strange_above=2) == pytest.approx(0.5)
+
+
+def test_slots_have_a_size_of_their_own_where_photos_are_redrawn() -> None:
+    backbone = tiny_backbone("sd1")
+
+    def slots(**settings: Any) -> float:
+        request = api.LearnRequest(name="v", settings=FEW | {"redraws": 1} | settings)
+        module = api.Learning(backbone, [noise()], request).method.modules["text_encoder"]
+        return float(module.slots.detach().square().mean().sqrt())
+
+    own = slots()
+    assert slots(strange_slot_size=3.0) == pytest.approx(3 / SefiSettings().slot_size * own)
+    assert slots(strange_slot_size=3.0, redraws=0) == own
 
 
 def test_redrawing_goes_with_every_method_and_leaves_the_papers_preset_alone() -> None:

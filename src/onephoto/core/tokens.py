@@ -139,18 +139,15 @@ def shortened(tokens: Tensor, longest: Tensor | float) -> Tensor:
 INNER_GAIN = 32
 LAST_GAIN = 1000
 
-SLOT_SIZE = 0.3
-"""How large a token's own mark is beside what all have in common, which is 1. The nearer they are, the more of what a
-stage's samples teach reaches the others: a noisy stage says little of a face, and hair takes shape there."""
-
 
 class TokenModule(nn.Module):
     """The trainable self-attention module: the pseudo-word's embedding P, (width,), -> its tokens, (num_tokens, width).
 
     The paper does not print its layers; this block is our choice, after ProSpect's. ProSpect attends over P alone,
-    where attention has nothing to choose from. Here each token starts as P, at a root mean square of 1, marked by a
-    slot vector of its own, which is SLOT_SIZE as large; the tokens attend to one another, pass a GEGLU feed-forward,
-    and come out as P plus a change. Stages thus share what they learn, though each sees only its own timesteps.
+    where attention has nothing to choose from. Here each token starts as P, brought to a root mean square of 1, marked
+    by a slot vector of its own, of `slot_size`; the tokens attend to one another, pass a GEGLU feed-forward, and come
+    out as P plus a change. Stages thus share what they learn, though each sees only its own timesteps: the smaller
+    slots are, the more.
 
     The last layer starts at zero, so learning begins with P in every place. The change is measured in units of `scale`,
     the root mean square of the encoder's embeddings, so that with Adam one learning rate serves text encoders of every
@@ -158,14 +155,15 @@ class TokenModule(nn.Module):
     """
 
     def __init__(
-        self, width: int, num_tokens: int, *, scale: float, generator: torch.Generator, heads: int = 8
+        self, width: int, num_tokens: int, *, scale: float, generator: torch.Generator, heads: int = 8,
+        slot_size: float = 0.3,
     ):  # fmt: skip
         """Raises SettingError when the heads do not divide the width."""
         super().__init__()
         if width % heads:
             raise SettingError(f"{heads} heads do not divide the text encoder's width {width}; choose a divisor of it")
         self.heads, self.scale = heads, scale
-        self.slots = nn.Parameter(SLOT_SIZE * torch.randn(num_tokens, width, generator=generator))
+        self.slots = nn.Parameter(slot_size * torch.randn(num_tokens, width, generator=generator))
         self.norm_attention = nn.LayerNorm(width)
         self.to_qkv = GainLinear(width, 3 * width, INNER_GAIN, generator)
         self.to_out = GainLinear(width, width, INNER_GAIN, generator)

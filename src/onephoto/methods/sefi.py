@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from math import inf
 from typing import Any, Self
 
 import torch
@@ -47,8 +48,10 @@ class SefiSettings(Recipe):
     how many times the class word's length the tokens of a person that are kept may have, 0 for any, wherever they
     began: one number, or one for each of as many equal parts of the way from noise. In the noisy ones, where the scene
     takes shape, long tokens drown the words around them (NeTI's have the class word's length); later they hold the
-    face; strange_norm, the same where all photos are redrawn, if not None: whoever comes from photos unlike the model's
-    own pictures is farther from all whom it draws by itself. And everything in Recipe.
+    face; slot_size, how large a token's own mark is as it enters the module, beside the word, which is 1: the smaller,
+    the more of what one stage's samples teach reaches the others, whose noise may say little of the person;
+    strange_norm and strange_slot_size, the same two where all photos are redrawn, if not None: whoever comes from
+    photos unlike the model's own pictures is farther from all whom it draws by itself. And everything in Recipe.
 
     early_stop, if not 0, ends learning after so many looks in a row, one every look_every steps, at which the loss on
     held-out noise and prompts, with tokens of any length, was not lower than the best before by the share least_gain.
@@ -69,7 +72,9 @@ class SefiSettings(Recipe):
     focus_power: float = 2.0
     average: float = 0.9
     max_norm: float | Sequence[float] = (1.0, 1.0, 2.0, 2.0, 2.0)
+    slot_size: float = 0.3
     strange_norm: float | Sequence[float] | None = None
+    strange_slot_size: float | None = None
     attention_words: str = "all"
     shared_tokens: bool = False
     detach_queries: bool = False
@@ -83,6 +88,8 @@ class SefiSettings(Recipe):
         super().__post_init__()
         if self.num_stages < 1 or min(self.attention_weight, self.focus_power) < 0:
             raise SettingError("num_stages must be 1 or more, attention_weight and focus_power 0 or more")
+        if not (is_size(self.slot_size) and (self.strange_slot_size is None or is_size(self.strange_slot_size))):
+            raise SettingError("slot_size and strange_slot_size must be numbers above 0, or tokens would stay alike")
         for name in ("max_norm", "strange_norm"):
             value = getattr(self, name)
             if not ((value is None and name == "strange_norm") or are_norms(value)):
@@ -95,8 +102,10 @@ class SefiSettings(Recipe):
             raise SettingError(f"attention_words is {self.attention_words!r}; choose one of {', '.join(LOSSES)}")
 
     def for_strange(self) -> Self:
-        """With strange_norm for max_norm, if it says anything."""
-        return self if self.strange_norm is None else replace(self, max_norm=self.strange_norm, strange_norm=None)
+        """With strange_norm for max_norm and strange_slot_size for slot_size, where they say anything."""
+        norm = self.max_norm if self.strange_norm is None else self.strange_norm
+        size = self.slot_size if self.strange_slot_size is None else self.strange_slot_size
+        return replace(self, max_norm=norm, slot_size=size, strange_norm=None, strange_slot_size=None)
 
 
 def parts_of(norm: Any) -> Sequence[Any]:
@@ -108,6 +117,11 @@ def are_norms(value: Any) -> bool:
     """Whether this is a number from 0 on, or some of them."""
     numbers = parts_of(value)
     return bool(numbers) and all(isinstance(number, int | float) and number >= 0 for number in numbers)
+
+
+def is_size(value: Any) -> bool:
+    """Whether this is a number above 0, and not without end."""
+    return isinstance(value, int | float) and 0 < value < inf
 
 
 @dataclass(frozen=True)
@@ -309,7 +323,8 @@ class Sefi(EmbeddingMethod):
         num_tokens = self.settings.num_stages * (1 if self.settings.shared_tokens else 2)
         scale = float(encoder.get_input_embeddings().weight.detach().float().square().mean().sqrt())
         heads = self.settings.heads
-        module = TokenModule(len(word), num_tokens, scale=scale, generator=generator, heads=heads)
+        size = self.settings.slot_size
+        module = TokenModule(len(word), num_tokens, scale=scale, generator=generator, heads=heads, slot_size=size)
         return module.to(word.device)
 
     def _anchor(self) -> Anchor:

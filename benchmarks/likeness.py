@@ -37,7 +37,7 @@ from onephoto.generate.draw import DrawSettings
 OURS, THEIRS = "sefi", "textual-inversion"
 MEASURES = {"id_p": "ID(P)", "told": "told apart", "second_told": "told apart, second opinion"}
 CURVES = {
-    OURS: ((8, 0.01), (15, 0.01), (30, 0.008), (60, 0.004)),
+    OURS: ((8, 0.01), (15, 0.008), (30, 0.005), (60, 0.003), (100, 0.0015)),
     THEIRS: ((70, 0.006), (140, 0.002), (140, 0.006), (140, 0.02), (280, 0.006)),
 }
 """Steps and learning rates; the published rate of Textual Inversion, .002, is for runs of 3000 steps."""

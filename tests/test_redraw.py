@@ -104,22 +104,42 @@ def test_tokens_from_redrawn_photos_have_a_length_of_their_own(monkeypatch: pyte
         return float(learning.identity().tensors["tokens.text_encoder"].norm(dim=-1).max() / word)
 
     assert longest() == pytest.approx(0.5)
-    assert longest(strange_norm=0.7) == pytest.approx(0.7)
-    assert longest(known, strange_norm=0.7) == pytest.approx(0.5)
-    assert longest(strange_norm=0.7, redraws=0) == longest(strange_norm=0.7, strange_above=2) == pytest.approx(0.5)
+    longer = {"strange": {"max_norm": 0.7}}
+    assert longest(**longer) == pytest.approx(0.7)
+    assert longest(known, **longer) == pytest.approx(0.5)
+    assert longest(**longer, redraws=0) == longest(**longer, strange_above=2) == pytest.approx(0.5)
 
 
-def test_slots_have_a_size_of_their_own_where_photos_are_redrawn() -> None:
+def test_slots_steps_and_rate_are_others_where_photos_are_redrawn() -> None:
     backbone = tiny_backbone("sd1")
 
-    def slots(**settings: Any) -> float:
-        request = api.LearnRequest(name="v", settings=FEW | {"redraws": 1} | settings)
-        module = api.Learning(backbone, [noise()], request).method.modules["text_encoder"]
-        return float(module.slots.detach().square().mean().sqrt())
+    def learned_by(**settings: Any) -> tuple[float, int, float]:
+        usual = FEW | {"redraws": 1, "learning_rate": 1e-3, "warmup": 0, "decay": 0}
+        learning = api.Learning(backbone, [noise()], api.LearnRequest(name="v", settings=usual | settings))
+        size = float(learning.method.modules["text_encoder"].slots.detach().square().mean().sqrt())
+        *_, last = learning
+        assert learning.identity().metadata["steps"] == last.step
+        return size, last.step, last.learning_rate
 
-    own = slots()
-    assert slots(strange_slot_size=3.0) == pytest.approx(3 / SefiSettings().slot_size * own)
-    assert slots(strange_slot_size=3.0, redraws=0) == own
+    size, steps, rate = learned_by()
+    other = {"strange": {"slot_size": 3.0, "steps": 2, "learning_rate": 2e-3}}
+    assert learned_by(**other) == (pytest.approx(3 / SefiSettings().slot_size * size), 2, 2 * rate)
+    assert learned_by(**other, redraws=0) == (size, steps, rate) == (size, 1, 1e-3)
+
+
+def test_what_was_asked_for_holds_for_strange_photos(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Any] = []
+
+    def loaded(*given: Any) -> Any:
+        raise SettingError("that is all")
+
+    monkeypatch.setattr("onephoto.api.LearnRequest.__post_init__", lambda request: asked.append(request.settings))
+    monkeypatch.setattr("onephoto.cli.people.loaded", loaded)
+    for options in ([], ["--learning-rate", "1e-3", "--steps", "9"]):
+        result = CliRunner().invoke(app, ["learn", str(portrait()), "--name", "v", *options])
+        assert "that is all" in str(result.exception)
+    usual, own = (settings["strange"] for settings in asked)
+    assert usual.keys() - own.keys() == {"learning_rate", "steps"} and own.items() < usual.items()
 
 
 def test_redrawing_goes_with_every_method_and_leaves_the_papers_preset_alone() -> None:
@@ -128,10 +148,10 @@ def test_redrawing_goes_with_every_method_and_leaves_the_papers_preset_alone() -
         learning = api.Learning(tiny_backbone("sd1"), [noise()], request)
         assert [report.step for report in learning] == [1] and learning.strange_photos == 1
     assert preset_settings("mini", get_method("sefi"), "paper")["redraws"] == 0
-    assert preset_settings("mini", get_method("sefi"), "paper").get("strange_norm") is None
+    assert "strange" not in preset_settings("mini", get_method("sefi"), "paper")
     for preset in ("default", "fast"):
         found = preset_settings("mini", get_method("sefi"), preset)
-        assert found["redraws"] > 0 and found["strange_norm"] > 0
+        assert found["redraws"] > 0 and found["strange"]["max_norm"] > 0
 
 
 @pytest.mark.parametrize("setting", [{"redraws": -1}, {"strange_above": float("nan")}])

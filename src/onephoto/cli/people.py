@@ -102,6 +102,9 @@ def learn(
     }  # fmt: skip
     chosen = preset_settings(model, get_method(method), preset)
     settings = chosen | {key: value for key, value in given.items() if value is not None}
+    if "strange" in settings:
+        # What is asked for by name holds for strange photos, too.
+        settings["strange"] = {key: value for key, value in settings["strange"].items() if given.get(key) is None}
     requests = [
         LearnRequest(
             name=sitting.name, subject=subject, method=method, settings=settings, seed=seed, consent=consent, size=size,

@@ -2,8 +2,8 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Self
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar, Self
 
 from torch import Tensor
 
@@ -33,8 +33,12 @@ class Recipe:
 
     redraws, if not 0, is how many pictures that the model makes of it (`generate.redraw`) stand for a photo, so that
     what is learned is the person and not that it is a photo: of every photo, or of those alone that are stranger to the
-    model than strange_above (`learn.strange`). Meant for models that were trained on other things than photos.
+    model than strange_above (`learn.strange`). Meant for models that were trained on other things than photos. strange
+    holds settings, of those in may_be_strange, that stand for the others where all photos are redrawn: whoever comes
+    from photos unlike the model's own pictures is farther from all whom it draws by itself.
     """
+
+    may_be_strange: ClassVar[tuple[str, ...]] = ("steps", "learning_rate")
 
     steps: int
     batch_size: int
@@ -46,6 +50,7 @@ class Recipe:
     prompt: str | None = None
     redraws: int = 0
     strange_above: float = 0.0
+    strange: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name in ("steps", "batch_size", "learning_rate"):
@@ -57,12 +62,17 @@ class Recipe:
                 raise SettingError(f"{name} is {getattr(self, name)}; it must be 0 or more")
         if not 0 <= self.decay <= 1:
             raise SettingError(f"decay is {self.decay}; it must be a share of the steps, from 0 to 1")
+        unknown = [name for name in self.strange if name not in self.may_be_strange]
+        if unknown:
+            raise SettingError(f"strange holds {', '.join(unknown)}; it may hold {', '.join(self.may_be_strange)}")
+        if self.strange:
+            self.for_strange()
         if self.prompt is not None and self.prompt.count("{}") != 1:
             raise SettingError(f"the prompt {self.prompt!r} must hold {{}} once, where the learned word stands")
 
     def for_strange(self) -> Self:
-        """The settings where a photo was strange to the model and redrawn; the same unless a method says otherwise."""
-        return self
+        """The settings where all photos were strange to the model and redrawn."""
+        return replace(self, **self.strange, strange={})
 
 
 def learning_prompt(recipe: Recipe, subject: str) -> str:

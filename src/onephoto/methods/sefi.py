@@ -1,10 +1,10 @@
 """Ours, SeFi-IDE: a K and a V token for each of five stages, learned under the face-wise attention loss."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from math import inf
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor, nn
@@ -49,9 +49,8 @@ class SefiSettings(Recipe):
     began: one number, or one for each of as many equal parts of the way from noise. In the noisy ones, where the scene
     takes shape, long tokens drown the words around them (NeTI's have the class word's length); later they hold the
     face; slot_size, how large a token's own mark is as it enters the module, beside the word, which is 1: the smaller,
-    the more of what one stage's samples teach reaches the others, whose noise may say little of the person;
-    strange_norm and strange_slot_size, the same two where all photos are redrawn, if not None: whoever comes from
-    photos unlike the model's own pictures is farther from all whom it draws by itself. And everything in Recipe.
+    the more of what one stage's samples teach reaches the others, whose noise may say little of the person. And
+    everything in Recipe.
 
     early_stop, if not 0, ends learning after so many looks in a row, one every look_every steps, at which the loss on
     held-out noise and prompts, with tokens of any length, was not lower than the best before by the share least_gain.
@@ -60,6 +59,8 @@ class SefiSettings(Recipe):
     the paper, "subject", V* alone, or "mask", V* against a mask of where the class word acts; and shared_tokens, which
     makes K and V of a stage one token.
     """
+
+    may_be_strange: ClassVar[tuple[str, ...]] = (*Recipe.may_be_strange, "max_norm", "slot_size")
 
     steps: int = 500
     batch_size: int = 4
@@ -73,8 +74,6 @@ class SefiSettings(Recipe):
     average: float = 0.9
     max_norm: float | Sequence[float] = (1.0, 1.0, 2.0, 2.0, 2.0)
     slot_size: float = 0.3
-    strange_norm: float | Sequence[float] | None = None
-    strange_slot_size: float | None = None
     attention_words: str = "all"
     shared_tokens: bool = False
     detach_queries: bool = False
@@ -88,24 +87,16 @@ class SefiSettings(Recipe):
         super().__post_init__()
         if self.num_stages < 1 or min(self.attention_weight, self.focus_power) < 0:
             raise SettingError("num_stages must be 1 or more, attention_weight and focus_power 0 or more")
-        if not (is_size(self.slot_size) and (self.strange_slot_size is None or is_size(self.strange_slot_size))):
-            raise SettingError("slot_size and strange_slot_size must be numbers above 0, or tokens would stay alike")
-        for name in ("max_norm", "strange_norm"):
-            value = getattr(self, name)
-            if not ((value is None and name == "strange_norm") or are_norms(value)):
-                raise SettingError(f"{name} is {value!r}; give a number from 0, or one for each part of the way")
+        if not (isinstance(self.slot_size, int | float) and 0 < self.slot_size < inf):
+            raise SettingError(f"slot_size is {self.slot_size!r}; give a number above 0, or tokens would stay alike")
+        if not are_norms(self.max_norm):
+            raise SettingError(f"max_norm is {self.max_norm!r}; give a number from 0, or one for each part of the way")
         if not 0 <= self.average <= 1:
             raise SettingError(f"average is {self.average}; it is a share of the steps, 0 to 1")
         if self.early_stop < 0 or self.look_every < 1:
             raise SettingError("early_stop must be 0 or more, and look_every 1 or more")
         if self.attention_words not in LOSSES:
             raise SettingError(f"attention_words is {self.attention_words!r}; choose one of {', '.join(LOSSES)}")
-
-    def for_strange(self) -> Self:
-        """With strange_norm for max_norm and strange_slot_size for slot_size, where they say anything."""
-        norm = self.max_norm if self.strange_norm is None else self.strange_norm
-        size = self.slot_size if self.strange_slot_size is None else self.strange_slot_size
-        return replace(self, max_norm=norm, slot_size=size, strange_norm=None, strange_slot_size=None)
 
 
 def parts_of(norm: Any) -> Sequence[Any]:
@@ -117,11 +108,6 @@ def are_norms(value: Any) -> bool:
     """Whether this is a number from 0 on, or some of them."""
     numbers = parts_of(value)
     return bool(numbers) and all(isinstance(number, int | float) and number >= 0 for number in numbers)
-
-
-def is_size(value: Any) -> bool:
-    """Whether this is a number above 0, and not without end."""
-    return isinstance(value, int | float) and 0 < value < inf
 
 
 @dataclass(frozen=True)

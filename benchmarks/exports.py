@@ -24,7 +24,7 @@ from onephoto.errors import OnephotoError
 from onephoto.evaluate.downgrade import Loss
 from onephoto.evaluate.judge import load_judge
 from onephoto.evaluate.people import DEVELOPMENT, Sitter, sitter
-from onephoto.evaluate.plan import learning_settings
+from onephoto.evaluate.plan import learning_settings, with_asked
 from onephoto.evaluate.prompt_sets import USUAL, WORLD, prompts_of
 from onephoto.generate.draw import DrawSettings
 from onephoto.identity.embeddings import PROGRAMS
@@ -47,7 +47,7 @@ def measured(
 ) -> Iterator[Measured]:  # fmt: skip
     """Every program's loss for one person; the same embedding in several files is drawn once."""
     seed, asked = one.person.seed, {} if steps is None else {"steps": steps}
-    chosen = learning_settings(backbone.model_id).get(method, {}) | asked
+    chosen = with_asked(learning_settings(backbone.model_id).get(method, {}), asked)
     request = api.LearnRequest(name="sitter", method=method, settings=chosen)
     identity = api.learn(backbone, [one.photo], request)
     known: dict[tuple[bytes, ...], Loss] = {}

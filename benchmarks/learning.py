@@ -54,7 +54,7 @@ from onephoto.together import Together
 
 ENDLESS = 1_000_000
 SAMPLES = 4 * learning_settings("mini")["sefi"]["steps"]
-"""Samples that a person of the embedded model is learned from, 4 a step."""
+"""Samples that a person of the embedded model is learned from where no photo is redrawn, 4 a step."""
 THEIRS, OURS = "diffusers' recipe", "sefi"
 ALONE, TOGETHER = "one by one", "together"
 COMPILED = (ResnetBlock2D, FeedForward, Upsample2D, Downsample2D)

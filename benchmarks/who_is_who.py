@@ -25,7 +25,7 @@ from onephoto.cli.compare import opened
 from onephoto.errors import OnephotoError, SettingError
 from onephoto.evaluate.embedded import rendered_faces, told_apart, vectors_of
 from onephoto.evaluate.people import DEVELOPMENT, sitter
-from onephoto.evaluate.plan import learning_settings
+from onephoto.evaluate.plan import learning_settings, with_asked
 from onephoto.generate.draw import DrawSettings
 from onephoto.identity.faces import face_vector
 from onephoto.world.prompts import FACE_PROMPT
@@ -35,14 +35,14 @@ RENDERS = 4
 
 def settings_of(backbone: Backbone, method: str, changed: Sequence[str]) -> dict[str, Any]:
     """The method's settings for the model with changes "name=value", values in JSON; raises SettingError for others."""
-    found = dict(learning_settings(backbone.model_id).get(method, {}))
+    asked = {}
     for change in changed:
         name, _, value = change.partition("=")
         try:
-            found[name] = loads(value)
+            asked[name] = loads(value)
         except JSONDecodeError as error:
             raise SettingError(f"--set {change}: give name=value, the value as JSON writes it") from error
-    return found
+    return with_asked(learning_settings(backbone.model_id).get(method, {}), asked)
 
 
 def faces_of(

@@ -135,7 +135,9 @@ def test_help_is_quick_and_loads_nothing_heavy() -> None:
 def test_presets_are_what_is_said_of_the_model_and_take_no_more_steps_than_were_chosen_for_it() -> None:
     sefi = get_method("sefi")
     chosen, fast = (preset_settings("mini", sefi, preset) for preset in ("default", "fast"))
-    assert fast == chosen | {"steps": 45, "learning_rate": 0.006} and chosen["steps"] == 60
+    strange = chosen["strange"] | {"steps": 45, "learning_rate": 0.006}
+    assert fast == chosen | {"steps": 60, "learning_rate": 0.003, "strange": strange}
+    assert fast["steps"] < chosen["steps"] and strange["steps"] < chosen["strange"]["steps"]
     assert preset_settings("another/model", sefi, "fast") == sefi.preset("fast")
     assert preset_settings("mini", sefi, "paper") == sefi.preset("paper") and "steps" not in sefi.preset("paper")
     assert preset_settings("mini", get_method("xti"), "default") == learning_settings("mini")["xti"]

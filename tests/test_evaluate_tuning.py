@@ -148,4 +148,4 @@ def test_a_method_is_compared_under_a_preset() -> None:
     found = comparison.compare_plan(backbone, methods, settings=DrawSettings(steps=1), people=(1,)).variants[1:]
     assert [variant.name for variant in found] == ["sefi", "sefi-fast", "sefi-paper"]
     assert [variant.method for variant in found] == ["sefi"] * 3
-    assert [variant.learning["steps"] for variant in found] == [60, 45, 500]
+    assert [variant.learning["steps"] for variant in found] == [100, 60, 500]

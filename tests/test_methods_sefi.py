@@ -331,6 +331,8 @@ def test_layers_are_chosen_by_factor(backbone: Backbone) -> None:
         {"strange": {"max_norm": -1}},
         {"strange": {"num_stages": 3}},
         {"strange": {"steps": 0}},
+        {"strange": None},
+        {"strange": ["steps"]},
         {"slot_size": 0},
         {"slot_size": None},
         {"slot_size": "3"},

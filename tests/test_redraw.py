@@ -16,7 +16,7 @@ from onephoto.cli import app
 from onephoto.cli.demo import portrait
 from onephoto.errors import SettingError
 from onephoto.evaluate.embedded import rendered_faces
-from onephoto.evaluate.plan import learning_settings, preset_settings
+from onephoto.evaluate.plan import learning_settings, preset_settings, with_asked
 from onephoto.generate.redraw import redrawings
 from onephoto.identity.file import load
 from onephoto.identity.photo import read_photo
@@ -100,7 +100,7 @@ def test_tokens_from_redrawn_photos_have_a_length_of_their_own(monkeypatch: pyte
 
     def longest(*others: Image.Image, **settings: Any) -> float:
         learning = api.Learning(backbone, [noise(), *others], api.LearnRequest(name="v", settings=asked | settings))
-        assert learning.identity().metadata["settings"]["max_norm"] == 0.5
+        assert learning.identity().metadata["settings"]["max_norm"] == learning.settings.max_norm
         return float(learning.identity().tensors["tokens.text_encoder"].norm(dim=-1).max() / word)
 
     assert longest() == pytest.approx(0.5)
@@ -118,7 +118,9 @@ def test_slots_steps_and_rate_are_others_where_photos_are_redrawn() -> None:
         learning = api.Learning(backbone, [noise()], api.LearnRequest(name="v", settings=usual | settings))
         size = float(learning.method.modules["text_encoder"].slots.detach().square().mean().sqrt())
         *_, last = learning
-        assert learning.identity().metadata["steps"] == last.step
+        kept = learning.identity().metadata
+        assert kept["steps"] == kept["settings"]["steps"] == last.step
+        assert kept["settings"]["learning_rate"] == last.learning_rate
         return size, last.step, last.learning_rate
 
     size, steps, rate = learned_by()
@@ -127,19 +129,10 @@ def test_slots_steps_and_rate_are_others_where_photos_are_redrawn() -> None:
     assert learned_by(**other, redraws=0) == (size, steps, rate) == (size, 1, 1e-3)
 
 
-def test_what_was_asked_for_holds_for_strange_photos(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[Any] = []
-
-    def loaded(*given: Any) -> Any:
-        raise SettingError("that is all")
-
-    monkeypatch.setattr("onephoto.api.LearnRequest.__post_init__", lambda request: asked.append(request.settings))
-    monkeypatch.setattr("onephoto.cli.people.loaded", loaded)
-    for options in ([], ["--learning-rate", "1e-3", "--steps", "9"]):
-        result = CliRunner().invoke(app, ["learn", str(portrait()), "--name", "v", *options])
-        assert "that is all" in str(result.exception)
-    usual, own = (settings["strange"] for settings in asked)
-    assert usual.keys() - own.keys() == {"learning_rate", "steps"} and own.items() < usual.items()
+def test_what_was_asked_for_holds_for_strange_photos() -> None:
+    chosen = {"steps": 9, "strange": {"steps": 5, "max_norm": 3}}
+    assert with_asked(chosen, {"steps": 7}) == {"steps": 7, "strange": {"max_norm": 3}}
+    assert with_asked(chosen, {}) == chosen and with_asked({"steps": 9}, {"steps": 7}) == {"steps": 7}
 
 
 def test_redrawing_goes_with_every_method_and_leaves_the_papers_preset_alone() -> None:

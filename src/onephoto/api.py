@@ -72,8 +72,8 @@ class Learning:
     """A run of learning that is iterated step by step; stop at any report, save a checkpoint, make the identity.
 
     checkpoint_path: where `save` writes; a checkpoint that is there already is taken up when resume is asked for.
-    network: what sees the face for a method that learns from it, the method's own unless given. steps, learning_rate:
-    updates in all, and AdamW's rate, which may be others where all photos are redrawn.
+    network: what sees the face for a method that learns from it, the method's own unless given. settings: what the run
+    learns with, `Recipe.strange` put into effect where all photos are redrawn.
     """
 
     def __init__(
@@ -93,10 +93,10 @@ class Learning:
         self.generator = torch.Generator().manual_seed(request.seed)
         strange = self._strange(photos)
         self.strange_photos = sum(strange)
-        settings = self.settings.for_strange() if all(strange) else self.settings
-        self.steps, self.learning_rate = settings.steps, settings.learning_rate
+        if all(strange):
+            self.settings = self.settings.for_strange()
         seen: dict[str, Any] = {"photos": photos, "network": network} if spec.sees_photos else {}
-        self.method = spec.build(backbone, subject=request.subject, settings=settings, seed=request.seed, **seen)
+        self.method = spec.build(backbone, subject=request.subject, settings=self.settings, seed=request.seed, **seen)
         familiar = self._familiar(photos, strange)
         latents = encode_photos(
             backbone, familiar, generator=self.generator, size=request.size, flip=self.settings.flip
@@ -154,6 +154,11 @@ class Learning:
         return state
 
     @property
+    def steps(self) -> int:
+        """Updates in all."""
+        return self.settings.steps
+
+    @property
     def loss_scale(self) -> float:
         """What the loss is multiplied by on the way back, at the start."""
         return LOSS_SCALES.get(self.backbone.dtype, 1.0)
@@ -172,7 +177,7 @@ class Learning:
     def __iter__(self) -> Iterator[StepReport]:
         steps = self.start.step if self.start is not None and self.over else self.steps
         reports = fit(
-            self.method, self.draw_batch, steps=steps, learning_rate=self.learning_rate,
+            self.method, self.draw_batch, steps=steps, learning_rate=self.settings.learning_rate,
             generator=self.generator, weight_decay=self.settings.weight_decay, warmup=self.settings.warmup,
             decay=self.settings.decay, start=self.start, within=partial(learning_attention, self.backbone),
             loss_scale=self.loss_scale,

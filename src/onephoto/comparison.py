@@ -16,7 +16,16 @@ from onephoto.backbone.load import Backbone
 from onephoto.evaluate.benchmark import Painter, Tools, run, unlearned
 from onephoto.evaluate.measure import Judges, as_thing_seen_by, with_second_opinion
 from onephoto.evaluate.people import Sitter, load_sitter, sitter, thing_sitter
-from onephoto.evaluate.plan import BASE, OURS, Plan, Variant, learning_settings, preset_settings, write_whole
+from onephoto.evaluate.plan import (
+    BASE,
+    OURS,
+    Plan,
+    Variant,
+    learning_settings,
+    preset_settings,
+    with_asked,
+    write_whole,
+)
 from onephoto.evaluate.prompt_sets import OBJECT
 from onephoto.evaluate.rows import CLASS_NOTE, Row
 from onephoto.evaluate.studies import Study, tokens_kept, with_class_word
@@ -73,7 +82,7 @@ def study_plan(
     """A plan of a study's variants, which differ from ours as the comparison has it; arguments as in `compare_plan`."""
     known = learning_settings(backbone.model_id).get(OURS, {})
     variants = tuple(
-        resolved(replace(variant, learning=known | dict(variant.learning))) for variant in asked.variants.values()
+        resolved(replace(variant, learning=with_asked(known, variant.learning))) for variant in asked.variants.values()
     )
     return Plan(
         variants=variants, sets=(asked.set,), attention_people=2 * asked.attention, judge=judge, faces=faces,

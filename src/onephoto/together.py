@@ -33,7 +33,7 @@ class Together:
         learners = [
             learner_of(
                 learning.method, learning.draw_batch, learning.generator,
-                learning_rate=learning.learning_rate, weight_decay=learning.settings.weight_decay,
+                learning_rate=learning.settings.learning_rate, weight_decay=learning.settings.weight_decay,
                 loss_scale=learning.loss_scale,
             )
             for learning in self.learnings
@@ -46,7 +46,7 @@ class Together:
             methods = [learning.method for learning, _ in going if isinstance(learning.method, EmbeddingMethod)]
             reports = fit_together(
                 [learner for _, learner in going], partial(joint_losses, methods), steps=self.steps,
-                learning_rate=first.learning_rate, warmup=first.settings.warmup, decay=first.settings.decay,
+                learning_rate=first.settings.learning_rate, warmup=first.settings.warmup, decay=first.settings.decay,
                 done=done, within=partial(learning_attention, first.backbone),
             )  # fmt: skip
             for own in reports:
@@ -66,13 +66,14 @@ def steps_done(learning: Learning) -> int:
 def groups(learnings: Sequence[Learning]) -> list[Together]:
     """Runs on one model, of requests that differ in names alone, put together as far as they can be.
 
-    Runs that stand at other steps than others, or take more or fewer in all, or are over, do not join them. Methods
-    that change weights are learned alone, since the model can have but one person's weights at a time.
+    Runs that stand at other steps than others, or go on for more or fewer or at another rate, as for strange photos, or
+    are over, do not join them. Methods that change weights are learned alone, since the model can have but one person's
+    weights at a time.
     """
     alone = [learning for learning in learnings if not isinstance(learning.method, EmbeddingMethod)]
     others = sorted((learning for learning in learnings if learning not in alone), key=_standing)
     return [Together(list(same)) for _, same in groupby(others, _standing)] + [Together([one]) for one in alone]
 
 
-def _standing(learning: Learning) -> tuple[int, int, bool]:
-    return steps_done(learning), learning.steps, learning.over
+def _standing(learning: Learning) -> tuple[int, int, float, bool]:
+    return steps_done(learning), learning.steps, learning.settings.learning_rate, learning.over

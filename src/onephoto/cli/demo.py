@@ -40,7 +40,7 @@ def demo(
     from rich.console import Console
 
     from onephoto import api
-    from onephoto.evaluate.plan import learning_settings
+    from onephoto.evaluate.plan import learning_settings, with_asked
     from onephoto.generate.draw import DrawSettings, is_perturbed
     from onephoto.generate.save import save_picture
     from onephoto.identity.photo import read_photo
@@ -51,7 +51,7 @@ def demo(
     square = read_photo(source, size=max(LARGE, backbone.image_size), crop=crop, subject=called)
     chosen = learning_settings(backbone.model_id).get("sefi", {})
     steps_given = {} if learning_steps is None else {"steps": learning_steps}
-    request = api.LearnRequest(name=NAME, subject=called, settings=chosen | steps_given)
+    request = api.LearnRequest(name=NAME, subject=called, settings=with_asked(chosen, steps_given))
     with Console(stderr=True).status("getting ready"):
         learning = api.Learning(backbone, [square.image], request)
     identity = learned(learning)

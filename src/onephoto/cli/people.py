@@ -89,7 +89,7 @@ def learn(
     """Learn one person from one photo into one small file; with --each, one person from each photo."""
     quiet()
     from onephoto.api import LearnRequest
-    from onephoto.evaluate.plan import preset_settings
+    from onephoto.evaluate.plan import preset_settings, with_asked
     from onephoto.together import Together
 
     if each and (name is not None or box is not None):
@@ -101,10 +101,7 @@ def learn(
         "redraws": redraws,
     }  # fmt: skip
     chosen = preset_settings(model, get_method(method), preset)
-    settings = chosen | {key: value for key, value in given.items() if value is not None}
-    if "strange" in settings:
-        # What is asked for by name holds for strange photos, too.
-        settings["strange"] = {key: value for key, value in settings["strange"].items() if given.get(key) is None}
+    settings = with_asked(chosen, {key: value for key, value in given.items() if value is not None})
     requests = [
         LearnRequest(
             name=sitting.name, subject=subject, method=method, settings=settings, seed=seed, consent=consent, size=size,

@@ -200,6 +200,12 @@ def preset_settings(model: str, spec: "MethodSpec", preset: str) -> dict[str, An
     return asked if preset == "paper" else lesser(known, asked) | presets.get(preset, {})
 
 
+def with_asked(chosen: Mapping[str, Any], asked: Mapping[str, Any]) -> dict[str, Any]:
+    """Chosen settings with those that were asked for by name, which hold for strange photos, too."""
+    strange = {name: value for name, value in chosen.get("strange", {}).items() if name not in asked}
+    return {**chosen, **({"strange": strange} if "strange" in chosen else {}), **asked}
+
+
 def lesser(for_model: Mapping[str, Any], preset: Mapping[str, Any]) -> dict[str, Any]:
     """What was chosen for a model and what a preset says, with the fewer steps of the two."""
     steps = [settings["steps"] for settings in (for_model, preset) if "steps" in settings]

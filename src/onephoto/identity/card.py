@@ -58,7 +58,8 @@ def model_card(identity: IdentityFile, where: str, *, photo: bool = False) -> st
     base = short(str(identity.metadata.get("base", {}).get("model_id", "unknown")))
     consent = one_line(identity.metadata.get("consent", ""))
     kept = {key: value for key, value in identity.metadata.items() if key not in LEFT_OUT}
-    parts = [kept, *(identity.metadata.get(key) or {} for key in ("settings", "losses", "versions"))]
+    # Steps are those that were done, which may be fewer than the settings'.
+    parts = [*(identity.metadata.get(key) or {} for key in ("settings", "losses", "versions")), kept]
     facts = {key: value for part in parts for key, value in part.items()}
     return PAGE.format(
         base_line=f"base_model: {base}\n" if HUB_ID.fullmatch(base) else "", method=one_line(identity.method),

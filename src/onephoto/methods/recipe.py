@@ -62,6 +62,8 @@ class Recipe:
                 raise SettingError(f"{name} is {getattr(self, name)}; it must be 0 or more")
         if not 0 <= self.decay <= 1:
             raise SettingError(f"decay is {self.decay}; it must be a share of the steps, from 0 to 1")
+        if not isinstance(self.strange, Mapping):
+            raise SettingError(f"strange is {self.strange!r}; give settings by name")
         unknown = [name for name in self.strange if name not in self.may_be_strange]
         if unknown:
             raise SettingError(f"strange holds {', '.join(unknown)}; it may hold {', '.join(self.may_be_strange)}")

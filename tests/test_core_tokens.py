@@ -20,19 +20,19 @@ def pairs(num_stages: int = 5, width: int = 8) -> TokenTable:
 @pytest.mark.parametrize("size", [0.0, 0.01])
 def test_module_begins_at_its_word(width: int, size: float) -> None:
     word = torch.randn(width) * size
-    tokens = TokenModule(width, 10, scale=0.01, generator=seeded())(word)
+    tokens = TokenModule(width, 10, scale=0.01, generator=seeded(), slot_size=0.3)(word)
     assert torch.equal(tokens, word.expand(10, width))
 
 
 def test_module_is_drawn_from_its_generator_alone() -> None:
-    one, other = (TokenModule(32, 4, scale=1.0, generator=seeded(3)).state_dict() for _ in range(2))
+    one, other = (TokenModule(32, 4, scale=1.0, generator=seeded(3), slot_size=1).state_dict() for _ in range(2))
     assert all(torch.equal(one[name], other[name]) for name in one)
 
 
-def moved(width: int, steps: int) -> torch.Tensor:
+def moved(width: int, steps: int, slot_size: float) -> torch.Tensor:
     """How far a module's tokens get from the word, in its scale, when pushed the same way at every step."""
     word = torch.randn(width, generator=seeded()) * 0.02
-    module = TokenModule(width, 10, scale=0.02, generator=seeded())
+    module = TokenModule(width, 10, scale=0.02, generator=seeded(), slot_size=slot_size)
     push = torch.randn(10, width, generator=seeded(1))
     optimizer = torch.optim.AdamW(module.parameters(), lr=1e-3, weight_decay=0)
     for _ in range(steps):
@@ -42,8 +42,9 @@ def moved(width: int, steps: int) -> torch.Tensor:
     return (module(word).detach() - word) / 0.02
 
 
-def test_module_tells_its_tokens_apart() -> None:
-    tokens = moved(64, 20)
+@pytest.mark.parametrize(("slot_size", "steps"), [(1, 10), (0.3, 20)])
+def test_module_tells_its_tokens_apart(slot_size: float, steps: int) -> None:
+    tokens = moved(64, steps, slot_size)
     assert (tokens[:, None] - tokens[None]).norm(dim=-1).fill_diagonal_(torch.inf).min() > 1
 
 
@@ -61,15 +62,17 @@ def test_the_smaller_slots_are_the_more_of_what_one_token_is_taught_reaches_the_
     assert least < others.min() and others.max() < most
 
 
-@pytest.mark.parametrize(("steps", "expected"), [(1, 0.072), (10, 1.7)])
-def test_one_learning_rate_moves_tokens_alike_in_every_width(steps: int, expected: float) -> None:
+@pytest.mark.parametrize(
+    ("slot_size", "steps", "expected"), [(1, 1, 0.047), (1, 10, 0.75), (0.3, 1, 0.072), (0.3, 10, 1.7)]
+)
+def test_one_learning_rate_moves_tokens_alike_in_every_width(slot_size: float, steps: int, expected: float) -> None:
     for width in (64, 256, 512):
-        assert moved(width, steps).square().mean().sqrt().item() == pytest.approx(expected, rel=0.3)
+        assert moved(width, steps, slot_size).square().mean().sqrt().item() == pytest.approx(expected, rel=0.3)
 
 
 def test_module_refuses_heads_that_do_not_divide_the_width() -> None:
     with pytest.raises(SettingError, match="7 heads"):
-        TokenModule(32, 4, scale=1.0, heads=7, generator=seeded())
+        TokenModule(32, 4, scale=1.0, heads=7, generator=seeded(), slot_size=1)
 
 
 def test_only_tokens_that_are_too_long_are_shortened() -> None:

@@ -132,6 +132,9 @@ def test_slots_steps_and_rate_are_others_where_photos_are_redrawn() -> None:
 def test_what_was_asked_for_holds_for_strange_photos() -> None:
     chosen = {"steps": 9, "strange": {"steps": 5, "max_norm": 3}}
     assert with_asked(chosen, {"steps": 7}) == {"steps": 7, "strange": {"max_norm": 3}}
+    fewer = {"steps": 7, "strange": {"steps": 3}}
+    assert with_asked(chosen, fewer) == {"steps": 7, "strange": {"steps": 3, "max_norm": 3}}
+    assert with_asked({"steps": 9}, fewer) == fewer
     assert with_asked(chosen, {}) == chosen and with_asked({"steps": 9}, {"steps": 7}) == {"steps": 7}
 
 

@@ -135,7 +135,8 @@ def shortened(tokens: Tensor, longest: Tensor | float) -> Tensor:
 
 
 # How fast layers move under Adam: inner ones such that a learning rate of 1e-3 changes their outputs by some hundredths
-# of their size a step, the last such that tokens first move by about a fourteenth of an embedding's size.
+# of their size a step, the last such that tokens first move by about a twentieth of an embedding's size; by a fourteenth
+# with small slots, since all move together then.
 INNER_GAIN = 32
 LAST_GAIN = 1000
 
@@ -155,8 +156,8 @@ class TokenModule(nn.Module):
     """
 
     def __init__(
-        self, width: int, num_tokens: int, *, scale: float, generator: torch.Generator, heads: int = 8,
-        slot_size: float = 0.3,
+        self, width: int, num_tokens: int, *, scale: float, generator: torch.Generator, slot_size: float,
+        heads: int = 8,
     ):  # fmt: skip
         """Raises SettingError when the heads do not divide the width."""
         super().__init__()

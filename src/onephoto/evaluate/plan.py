@@ -197,13 +197,17 @@ def preset_settings(model: str, spec: "MethodSpec", preset: str) -> dict[str, An
     """
     asked, known = spec.preset(preset), _learning(model).get(spec.name, {})
     presets = known.pop("presets", {})
-    return asked if preset == "paper" else lesser(known, asked) | presets.get(preset, {})
+    return asked if preset == "paper" else with_asked(lesser(known, asked), presets.get(preset, {}))
 
 
 def with_asked(chosen: Mapping[str, Any], asked: Mapping[str, Any]) -> dict[str, Any]:
-    """Chosen settings with those that were asked for by name, which hold for strange photos, too."""
-    strange = {name: value for name, value in chosen.get("strange", {}).items() if name not in asked}
-    return {**chosen, **({"strange": strange} if "strange" in chosen else {}), **asked}
+    """Chosen settings with those that were asked for by name, which hold for strange photos, too, unless more is asked
+    for these.
+    """
+    both, own = {**chosen, **asked}, asked.get("strange", {})
+    if "strange" in both and isinstance(own, Mapping):
+        both["strange"] = {k: v for k, v in chosen.get("strange", {}).items() if k not in asked} | {**own}
+    return both
 
 
 def lesser(for_model: Mapping[str, Any], preset: Mapping[str, Any]) -> dict[str, Any]:

@@ -308,9 +308,8 @@ class Sefi(EmbeddingMethod):
     def _module(self, word: Tensor, encoder: Any, generator: torch.Generator) -> TokenModule:
         num_tokens = self.settings.num_stages * (1 if self.settings.shared_tokens else 2)
         scale = float(encoder.get_input_embeddings().weight.detach().float().square().mean().sqrt())
-        heads = self.settings.heads
-        size = self.settings.slot_size
-        module = TokenModule(len(word), num_tokens, scale=scale, generator=generator, heads=heads, slot_size=size)
+        heads, size = self.settings.heads, self.settings.slot_size
+        module = TokenModule(len(word), num_tokens, scale=scale, generator=generator, slot_size=size, heads=heads)
         return module.to(word.device)
 
     def _anchor(self) -> Anchor:

@@ -135,8 +135,8 @@ def shortened(tokens: Tensor, longest: Tensor | float) -> Tensor:
 
 
 # How fast layers move under Adam: inner ones such that a learning rate of 1e-3 changes their outputs by some hundredths
-# of their size a step, the last such that tokens first move by about a twentieth of an embedding's size; by a fourteenth
-# with small slots, since all move together then.
+# of their size a step, the last such that tokens first move by about a twentieth of an embedding's size, or with small
+# slots by a fourteenth, since all move together then.
 INNER_GAIN = 32
 LAST_GAIN = 1000
 
